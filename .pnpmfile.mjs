@@ -1,0 +1,12 @@
+// The node-* packages publish `os` and `cpu` as plain strings, which pnpm does not match: without this, every
+// platform's binary would be installed.
+const list = (value) => (typeof value === "string" ? [value] : value)
+export const hooks = {
+  readPackage(pkg) {
+    if (/^node-(linux|win|darwin)-/.test(pkg.name ?? "")) {
+      pkg.os = list(pkg.os)
+      pkg.cpu = list(pkg.cpu)
+    }
+    return pkg
+  }
+}

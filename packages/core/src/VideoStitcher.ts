@@ -1,0 +1,183 @@
+/**
+ * Joins the chunks of a job into one file.
+ *
+ * A stitcher reads its inputs in frame order, while later chunks may still be rendering; what it writes appears under
+ * the final name only when it is whole: `JobExecutor` gives it a staged place and publishes that.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { OutputRef, WorkerResult } from "./WorkerAdapter.ts"
+import * as Workspace from "./Workspace.ts"
+
+/** An accepted chunk, in the order of its frames. */
+export interface ChunkOutput extends OutputRef {
+  /** The chunk's position in frame order, counted from 0. */
+  readonly index: number
+  readonly chunkId: number
+  /** The attempt that was accepted. */
+  readonly attempt: number
+  /** How many frames the job file gives it. */
+  readonly frameCount: number
+}
+
+/** The tool that joins is not there; `fix` says how to get it. */
+export class ToolMissing extends Schema.TaggedError<ToolMissing>()("ToolMissing", { fix: Schema.String }) {
+  override get message(): string {
+    return this.fix
+  }
+}
+
+/** The tool that joins ran and failed. */
+export class ToolFailed extends Schema.TaggedError<ToolFailed>()("ToolFailed", {
+  exitCode: Schema.NullOr(Schema.Int),
+  stderrTail: Schema.String
+}) {
+  override get message(): string {
+    const how = this.exitCode === null ? "was ended by a signal" : `exited with ${this.exitCode}`
+    return `the tool ${how}${this.stderrTail === "" ? "" : `:\n${this.stderrTail.trimEnd()}`}`
+  }
+}
+
+/** A chunk is not what it was accepted as. */
+export class ChunkInvalid extends Schema.TaggedError<ChunkInvalid>()("ChunkInvalid", {
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `expected ${this.expected}, found ${this.found}`
+  }
+}
+
+/** The chunks cannot be joined as they are; `fix` names what would make it possible. */
+export class CannotJoin extends Schema.TaggedError<CannotJoin>()("CannotJoin", { fix: Schema.String }) {
+  override get message(): string {
+    return `the chunks cannot be joined as they are: ${this.fix}`
+  }
+}
+
+/** The final file could not be written. */
+export class OutputUnwritable extends Schema.TaggedError<OutputUnwritable>()("OutputUnwritable", {
+  path: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} could not be written: ${this.detail}`
+  }
+}
+
+/** The stitcher said that it was done before it had read every chunk. */
+export class InputsNotConsumed extends Schema.TaggedError<InputsNotConsumed>()("InputsNotConsumed", {
+  read: Schema.Int,
+  total: Schema.Int
+}) {
+  override get message(): string {
+    return `the stitcher ended after reading ${this.read} of ${this.total} chunks; its file was thrown away`
+  }
+}
+
+/** The joined file is not what the chunks add up to. */
+export class ResultInvalid extends Schema.TaggedError<ResultInvalid>()("ResultInvalid", {
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `the joined file is not valid: expected ${this.expected}, found ${this.found}`
+  }
+}
+
+/** Every reason for which joining can fail. */
+export const StitchReason = Schema.Union([
+  ToolMissing,
+  ToolFailed,
+  ChunkInvalid,
+  CannotJoin,
+  OutputUnwritable,
+  InputsNotConsumed,
+  ResultInvalid
+])
+
+/** The type of {@link StitchReason}. */
+export type StitchReason = typeof StitchReason.Type
+
+/** The chunks could not be joined; `chunkId` is there when one chunk is to blame. */
+export class StitchError extends Schema.TaggedError<StitchError>()("StitchError", {
+  chunkId: Schema.optionalKey(Schema.Int),
+  reason: StitchReason
+}) {
+  override get message(): string {
+    return `stitching failed${this.chunkId === undefined ? "" : ` at chunk ${this.chunkId}`}: ${this.reason.message}`
+  }
+}
+
+/** What to join, and into what. */
+export interface StitchRequest {
+  /** The chunks in frame order: never fails, can be read again, and reading it causes no work. */
+  readonly inputs: Stream.Stream<ChunkOutput>
+  /** How many chunks there are. */
+  readonly total: number
+  /** How many frames they add up to. */
+  readonly frames: number
+  /** Frames per second as a whole number or a fraction: `"30"`, `"30000/1001"`. */
+  readonly fps: string
+  /** The absolute path to write. Its extension says the container, unless `format` does. */
+  readonly output: string
+  /** The container's name as the stitcher knows it: `"mp4"`. */
+  readonly format?: string | undefined
+}
+
+/** What was written. */
+export interface StitchResult {
+  readonly outputFile: string
+  readonly bytes: number
+  readonly frames: number
+  /** How long joining took beyond waiting for chunks, in milliseconds. */
+  readonly durationMs: number
+}
+
+/** Joins chunks into one file. Interruption ends it and leaves no file behind. */
+export class VideoStitcher extends Context.Service<
+  VideoStitcher,
+  {
+    readonly stitch: (request: StitchRequest) => Effect.Effect<StitchResult, StitchError>
+  }
+>()("@helios-infra/core/VideoStitcher") {}
+
+/**
+ * Makes a stitcher from a function over local paths: waits for the last chunk, brings remote ones here, then calls it
+ * once. For tools that need all their inputs at once.
+ */
+export const fromPaths = (
+  join: (inputs: ReadonlyArray<string>, output: string) => Effect.Effect<WorkerResult, StitchError>
+): Effect.Effect<VideoStitcher["Service"], never, Workspace.Workspace> =>
+  Effect.gen(function* () {
+    const workspace = yield* Workspace.Workspace
+    const stitch = Effect.fnUntraced(function* (request: StitchRequest) {
+      const outputs = yield* Stream.runCollect(request.inputs)
+      const paths = yield* Effect.forEach(outputs, (output) =>
+        workspace.locate(output).pipe(
+          Effect.mapError(
+            (error) =>
+              new StitchError({
+                chunkId: output.chunkId,
+                reason: new ChunkInvalid({ expected: `a file at ${output.location}`, found: error.message })
+              })
+          )
+        )
+      )
+      const result = yield* join(paths, request.output)
+      if (result.exitCode !== 0) {
+        return yield* new StitchError({
+          reason: new ToolFailed({ exitCode: result.exitCode, stderrTail: result.stderr })
+        })
+      }
+      return {
+        outputFile: request.output,
+        bytes: result.output?.bytes ?? 0,
+        frames: request.frames,
+        durationMs: result.durationMs
+      }
+    })
+    return VideoStitcher.of({ stitch })
+  })

@@ -1,0 +1,180 @@
+/**
+ * Where attempts run: the contract between the scheduler and child processes, Lambda functions, HTTP workers and what
+ * third parties publish.
+ *
+ * An adapter runs **one attempt** and says how it ended. Concurrency, retries, time limits and checks of the output are
+ * not its business: core does those for every adapter alike.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as VideoFormat from "./VideoFormat.ts"
+import type { WorkerError } from "./WorkerError.ts"
+
+/** Where an attempt puts its output: a file, or a key in the job's artifact storage. No two attempts share one. */
+export const OutputTarget = Schema.Union([
+  Schema.TaggedStruct("File", { path: Schema.String }),
+  Schema.TaggedStruct("Artifact", { key: Schema.String })
+])
+
+/** The type of {@link OutputTarget}. */
+export type OutputTarget = typeof OutputTarget.Type
+
+const attemptFields = {
+  jobId: Schema.String,
+  /** The run of the job, counted from 1. */
+  run: Schema.Int,
+  /** The attempt within the run, counted from 1. */
+  attempt: Schema.Int,
+  /** Where a remote worker reads the job file. */
+  jobDefUrl: Schema.optionalKey(Schema.String),
+  output: OutputTarget,
+  /** When the attempt will be stopped, in milliseconds since the epoch. */
+  deadlineMs: Schema.optionalKey(Schema.Int),
+  /** W3C trace context. */
+  traceparent: Schema.optionalKey(Schema.String)
+}
+
+/** One attempt at one chunk, or at the merge command. Plain data. */
+export const WorkerJob = Schema.Struct({
+  /** `<jobId>/<chunkId or "merge">/<run>.<attempt>`: unique, the idempotency key of whatever is created for it. */
+  id: Schema.String,
+  /** The command line, to be split without a shell. */
+  command: Schema.String,
+  meta: Schema.Union([
+    Schema.TaggedStruct("Chunk", {
+      ...attemptFields,
+      chunkId: Schema.Int,
+      /** The first frame, counted from 0. */
+      startFrame: Schema.Int,
+      frameCount: Schema.Int,
+      /** What the picture and sound must be, as far as it is known. */
+      format: VideoFormat.VideoFormat
+    }),
+    Schema.TaggedStruct("Merge", attemptFields)
+  ]),
+  /** The job's folder: relative names in the command are meant from here. */
+  cwd: Schema.optionalKey(Schema.String),
+  /** Variables for the command, beside those the adapter's allow-list lets through. */
+  env: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** The output's name as the job file gives it; it stands for the attempt's place in the command. */
+  outputFile: Schema.optionalKey(Schema.String)
+})
+
+/** The type of {@link WorkerJob}. */
+export type WorkerJob = typeof WorkerJob.Type
+
+/** An output that is there. */
+export const OutputRef = Schema.Struct({
+  /** An absolute path, or the URL or key of an artifact. */
+  location: Schema.String,
+  bytes: Schema.Int,
+  sha256: Schema.optionalKey(Schema.String),
+  /** Decoded frames, where somebody counted them. */
+  frames: Schema.optionalKey(Schema.Int),
+  format: Schema.optionalKey(VideoFormat.VideoFormat)
+})
+
+/** The type of {@link OutputRef}. */
+export type OutputRef = typeof OutputRef.Type
+
+/** How an attempt that ran to its end ended. */
+export const WorkerResult = Schema.Struct({
+  exitCode: Schema.Int,
+  /** The last of what the command printed: a bounded tail, never all of it. */
+  stdout: Schema.String,
+  stderr: Schema.String,
+  outputFile: Schema.optionalKey(Schema.String),
+  durationMs: Schema.Finite,
+  /** What the attempt wrote; absent when it wrote nothing. */
+  output: Schema.optionalKey(OutputRef),
+  workerId: Schema.optionalKey(Schema.String)
+})
+
+/** The type of {@link WorkerResult}. */
+export type WorkerResult = typeof WorkerResult.Type
+
+/**
+ * What an attempt tells while it runs. Signals may be dropped; only `Assigned` and `NotStopped` are kept in the journal.
+ *
+ * - `Assigned`: who runs it; `handle` is what `reap` needs to find it again after a crash of the orchestrator.
+ * - `Frames`: how many frames of the chunk are done.
+ * - `NotStopped`: told after interruption, when something could not be stopped.
+ */
+export type WorkerSignal =
+  | { readonly _tag: "Assigned"; readonly workerId?: string; readonly handle?: string }
+  | { readonly _tag: "Heartbeat" }
+  | { readonly _tag: "Frames"; readonly done: number }
+  | { readonly _tag: "Line"; readonly stream: "stdout" | "stderr"; readonly text: string }
+  | { readonly _tag: "NotStopped"; readonly detail: string }
+
+/** What an adapter says of itself. */
+export interface WorkerAdapterInfo {
+  /** The adapter's name, as errors and events give it: `"local"`, `"aws-lambda"`. */
+  readonly name: string
+  readonly where: "local" | "remote"
+  /** Whether an attempt that is interrupted stops. What cannot be stopped is fenced by its output place, and reported. */
+  readonly stop: "always" | "best-effort" | "never"
+  /** How many attempts at once suit it when nobody says. Default: 1. */
+  readonly concurrency?: number | undefined
+  /** How many attempts at once it can take at most. */
+  readonly maxConcurrency?: number | undefined
+  /** How long one attempt can take at most. */
+  readonly maxDuration?: Duration.Input | undefined
+  /** Whether a running attempt always gives a signal within a few seconds. */
+  readonly heartbeats?: boolean | undefined
+}
+
+/** What earlier, dead orchestrators left and `reap` could not end. */
+export interface Reaped {
+  readonly leftover: ReadonlyArray<string>
+}
+
+/**
+ * Runs attempts.
+ *
+ * - `execute` runs one attempt, tells what it learns through `signal` (synchronous, never throws), and is stopped by
+ *   interruption: when the interruption is over, nothing of the attempt runs any more, or `NotStopped` was told.
+ *   A command that exits non-zero is a `WorkerError` with `RenderFailed`, not a result.
+ * - `reap` ends what an earlier, dead orchestrator left of a job, found by the handles in its journal.
+ */
+export class WorkerAdapter extends Context.Service<
+  WorkerAdapter,
+  {
+    readonly info: WorkerAdapterInfo
+    readonly execute: (
+      job: WorkerJob,
+      signal: (signal: WorkerSignal) => void
+    ) => Effect.Effect<WorkerResult, WorkerError>
+    readonly reap: (jobId: string, handles: ReadonlyArray<string>) => Effect.Effect<Reaped, WorkerError>
+  }
+>()("@helios-infra/core/WorkerAdapter") {}
+
+/** Makes an adapter from the one thing it must be able to do; without `reap` it says that nothing is left. */
+export const make = (options: {
+  readonly info: WorkerAdapterInfo
+  readonly execute: WorkerAdapter["Service"]["execute"]
+  readonly reap?: WorkerAdapter["Service"]["reap"] | undefined
+}): WorkerAdapter["Service"] =>
+  WorkerAdapter.of({
+    info: options.info,
+    execute: options.execute,
+    reap: options.reap ?? (() => Effect.succeed({ leftover: [] }))
+  })
+
+/** {@link make} as a layer. */
+export const layer = (options: Parameters<typeof make>[0]): Layer.Layer<WorkerAdapter> =>
+  Layer.succeed(WorkerAdapter, make(options))
+
+/** The chunk that an attempt renders; `undefined` for the merge command. */
+export const chunkId = (job: WorkerJob): number | undefined =>
+  job.meta._tag === "Chunk" ? job.meta.chunkId : undefined
+
+/**
+ * Whether a command says where its output goes, so that every attempt can be given a place of its own: it holds the
+ * output's name or `{output}`. A command that does not is tried again only when the earlier process is known to be gone.
+ */
+export const namesOutput = (command: string, outputFile: string): boolean =>
+  command.includes("{output}") || command.includes(outputFile)

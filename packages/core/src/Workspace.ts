@@ -1,0 +1,83 @@
+/**
+ * The job's files, for a core that knows no file system.
+ *
+ * A workspace belongs to one folder: the job file's, or the one that was given. Attempts write to places of their own
+ * below it, accepted outputs stay where they are, and the final file appears whole or not at all.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { OutputRef } from "./WorkerAdapter.ts"
+
+/** A file of the job could not be placed, found, published or removed. */
+export class WorkspaceError extends Schema.TaggedError<WorkspaceError>()("WorkspaceError", {
+  path: Schema.String,
+  /**
+   * - `Outside`: the name leads out of the job's folder.
+   * - `NotFound`: there is no such file.
+   * - `NoSpace`: the disk is full.
+   * - `ReadOnly`: the folder cannot be written to.
+   * - `Unavailable`: anything else; `cause` has it.
+   */
+  reason: Schema.Literals(["Outside", "NotFound", "NoSpace", "ReadOnly", "Unavailable"]),
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    switch (this.reason) {
+      case "Outside":
+        return `${this.path} leads out of the job's folder: name outputs relative to it`
+      case "NotFound":
+        return `${this.path} is not there`
+      case "NoSpace":
+        return `no space left for ${this.path}: free some, then run the job again`
+      case "ReadOnly":
+        return `${this.path} cannot be written: check the folder's permissions, or choose another one`
+      case "Unavailable":
+        return `${this.path}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    }
+  }
+}
+
+/** A place where the final file is made before it appears under its name. */
+export interface StagedOutput {
+  /** The absolute path to write to: in the final file's folder, with its extension. */
+  readonly path: string
+  /** The absolute path that it will have. */
+  readonly finalPath: string
+  /** Gives the staged file its final name, atomically, in place of one that is there. */
+  readonly publish: Effect.Effect<{ readonly bytes: number }, WorkspaceError>
+}
+
+/**
+ * The job's files.
+ *
+ * - `root`: the job's folder, absolute. Commands run here.
+ * - `place`: an absolute path for one attempt's output, never given twice, with the extension of `outputFile`; its
+ *   folder is there.
+ * - `locate`: the local path of an output; brings a remote one here.
+ * - `stat`: whether an output is there, and how large it is.
+ * - `publish`: puts an accepted output under the name that the job file gives it.
+ * - `stage`: a place for the final file. `outputFile` is meant from `root` unless it is absolute. Fails at once where
+ *   the folder cannot be written. What was not published when the scope closes is removed.
+ * - `remove`: removes the job's attempts, but for the locations in `keep`.
+ */
+export class Workspace extends Context.Service<
+  Workspace,
+  {
+    readonly root: string
+    readonly place: (attempt: {
+      readonly jobId: string
+      readonly run: number
+      readonly chunkId: number
+      readonly attempt: number
+      readonly outputFile: string
+    }) => Effect.Effect<string, WorkspaceError>
+    readonly locate: (output: OutputRef) => Effect.Effect<string, WorkspaceError>
+    readonly stat: (output: OutputRef) => Effect.Effect<Option.Option<{ readonly bytes: number }>, WorkspaceError>
+    readonly publish: (output: OutputRef, outputFile: string) => Effect.Effect<void, WorkspaceError>
+    readonly stage: (outputFile: string) => Effect.Effect<StagedOutput, WorkspaceError, Scope.Scope>
+    readonly remove: (jobId: string, keep: ReadonlyArray<string>) => Effect.Effect<void, WorkspaceError>
+  }
+>()("@helios-infra/core/Workspace") {}

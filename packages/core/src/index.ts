@@ -1,0 +1,6 @@
+export * as OutputCheck from "./OutputCheck.ts"
+export * as VideoFormat from "./VideoFormat.ts"
+export * as VideoStitcher from "./VideoStitcher.ts"
+export * as WorkerAdapter from "./WorkerAdapter.ts"
+export * as WorkerError from "./WorkerError.ts"
+export * as Workspace from "./Workspace.ts"
