@@ -95,8 +95,11 @@ const JobId = Schema.String.check(
   )
 )
 
+const irregular = /(?:^|\/)\.{0,2}(?:\/|$)/
+
 /** The name without `.`, `..` and double slashes; undefined when it leads out of the folder that it is relative to. */
 const normalize = (name: string): string | undefined => {
+  if (!irregular.test(name)) return name
   const segments: Array<string> = []
   for (const segment of name.split("/")) {
     if (segment === "" || segment === ".") continue
