@@ -1,15 +1,50 @@
+import { globSync } from "node:fs"
+import { basename, dirname } from "node:path"
 import { defineConfig } from "vitest/config"
 
+// Packages are tested from their sources, without a build; see the conditions in their `exports`.
 const conditions = ["@helios-infra/source", "module", "node", "development|production"]
-const packages = ["core", "process", "adapter-local", "stitcher-ffmpeg"]
+
+/** Every package and example that has tests; `vitest run --project <folder name>` runs one of them. */
+const folders = globSync("{packages,examples}/*/test", { cwd: import.meta.dirname })
+  .map(dirname)
+  .toSorted()
+
+/** Tests of types, `*.test-d.ts`, are read by the compiler and never run. */
+const typeTests = "packages/*/test/**/*.test-d.ts"
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
-    projects: packages.map((name) => ({
-      extends: true as const,
-      test: { name, root: `packages/${name}`, include: ["test/**/*.test.ts"] }
-    }))
+    // Many tests wait for real processes: two files at a time suit two cores, and a test may wait long for its turn.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    projects: [
+      ...folders.map((root) => ({
+        extends: true as const,
+        test: { name: basename(root), root, include: ["test/**/*.test.ts"] }
+      })),
+      ...(globSync(typeTests, { cwd: import.meta.dirname }).length === 0
+        ? []
+        : [
+            {
+              extends: true as const,
+              test: {
+                name: "types",
+                include: [],
+                typecheck: {
+                  enabled: true,
+                  only: true,
+                  checker: "tsc" as const,
+                  include: [typeTests],
+                  tsconfig: "tsconfig.json",
+                  ignoreSourceErrors: true // `pnpm check types` is about those
+                }
+              }
+            }
+          ])
+    ]
   }
 })
