@@ -5,6 +5,7 @@
  * and the reason alone decides whether the attempt is repeated ({@link isRetryable}), never a text. All of it is plain
  * data and crosses the wire unchanged.
  */
+import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
 
 /** The platform takes no more work just now. Tried again after `retryAfterMs`; does not count as a failed attempt. */
@@ -48,7 +49,7 @@ export class TimedOut extends Schema.TaggedError<TimedOut>()("TimedOut", {
 /** The attempt gave no sign of life (no frame, no line, no heartbeat) for `silentMs` milliseconds. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { silentMs: Schema.Int, frames: Schema.Int }) {
   override get message(): string {
-    return `stopped: no sign of life for ${this.silentMs} ms, after ${this.frames} frames`
+    return `stopped: no sign of life for ${this.silentMs} ms, after ${this.frames} frames; if its commands are silent that long, raise stallTimeout`
   }
 }
 
@@ -120,4 +121,8 @@ export class WorkerError extends Schema.TaggedError<WorkerError>()("WorkerError"
 /** Whether another attempt may succeed. Only {@link Refused} is final. */
 export const isRetryable = (reason: WorkerReason): boolean => reason._tag !== "Refused"
 
-const describeDefect = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+/** Never throws and stays short, whatever was thrown: a socket that no address answers throws errors in an error. */
+const describeDefect = (cause: unknown): string =>
+  cause instanceof AggregateError && cause.message === ""
+    ? cause.errors.slice(0, 5).map(describeDefect).join(", ")
+    : Formatter.format(cause).slice(0, 1000)
