@@ -1,0 +1,423 @@
+/**
+ * Renders chunks: which attempt starts when, how many at once, what is tried again, and when to give up.
+ *
+ * ```
+ * chunks ──▶ slots (as many as the concurrency) ──▶ attempt: place ─▶ adapter ─▶ output check ─▶ same format?
+ *   ▲                                                  │ failed, may be tried again
+ *   └───────────── due again after a delay ◀───────────┘
+ * ```
+ *
+ * It emits what happened as a stream of events and keeps nothing: the reader of the stream stores them. A reader that
+ * is slow holds up new attempts, never running ones; one that goes away stops everything. Reading the stream twice
+ * renders everything twice.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as LogTail from "./internal/LogTail.ts"
+import type { JobEvent } from "./JobEvent.ts"
+import type { Chunk } from "./JobSpec.ts"
+import * as OutputCheck from "./OutputCheck.ts"
+import * as VideoFormat from "./VideoFormat.ts"
+import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
+import * as WorkerAdapter from "./WorkerAdapter.ts"
+import {
+  isRetryable,
+  OutputInvalid,
+  Stalled,
+  TimedOut,
+  WorkerError,
+  WorkerLost,
+  type WorkerReason
+} from "./WorkerError.ts"
+import * as Workspace from "./Workspace.ts"
+
+/** How attempts are repeated and bounded. */
+export interface RetryPolicy {
+  /** How often a chunk is tried again after its first attempt failed. Default: 2. */
+  readonly retries?: number | undefined
+  /** The first delay before a chunk is tried again; doubles each time, give or take 20 %. Default: 1 second. */
+  readonly retryDelay?: Duration.Input | undefined
+  /** No delay is longer. Default: 30 seconds. */
+  readonly maxRetryDelay?: Duration.Input | undefined
+  /** How long one attempt may take, its output check included. Default: no limit. */
+  readonly attemptTimeout?: Duration.Input | undefined
+  /** How long an attempt may give no sign of life (no frame, line or heartbeat). Default: no limit. */
+  readonly stallTimeout?: Duration.Input | undefined
+  /** How long throttled attempts are repeated without one success of any chunk. Default: 15 minutes. */
+  readonly throttleTimeout?: Duration.Input | undefined
+}
+
+/** What to schedule, beside the chunks. */
+export interface Options extends RetryPolicy {
+  readonly jobId: string
+  readonly run: number
+  /** How many attempts at once. Default: what suits the adapter; never more than it can take. */
+  readonly concurrency?: number | undefined
+  /** What is known of the picture and sound that every chunk must have. */
+  readonly format?: VideoFormat.VideoFormat | undefined
+  /** Variables for the commands. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** When this effect completes, running attempts are stopped, and the stream ends after telling so. */
+  readonly halt?: Effect.Effect<unknown> | undefined
+  /** Told of everything that attempts say while they run; must not throw. */
+  readonly onSignal?: ((chunkId: number, attempt: number, signal: WorkerSignal) => void) | undefined
+}
+
+/** What the scheduler tells. */
+export type ChunkEvent = Extract<
+  JobEvent,
+  { _tag: "AttemptStarted" | "AttemptAssigned" | "AttemptEnded" | "ChunkAccepted" }
+>
+
+/** A chunk could not be rendered: its last attempt failed, and no further one is allowed or makes sense. */
+export class ChunkFailed extends Schema.TaggedError<ChunkFailed>()("ChunkFailed", {
+  chunkId: Schema.Int,
+  attempts: Schema.Int,
+  last: WorkerError
+}) {
+  override get message(): string {
+    return `chunk ${this.chunkId} failed after ${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}; the last: ${this.last.message}`
+  }
+}
+
+/** What {@link RetryPolicy} is where the caller does not say. */
+export const defaults = {
+  retries: 2,
+  retryDelay: Duration.seconds(1),
+  maxRetryDelay: Duration.seconds(30),
+  throttleTimeout: Duration.minutes(15)
+} as const
+
+/** How many characters of what an attempt printed go into its last event. */
+const logLimit = 4096
+
+/** How many events may wait for their reader before no new attempt starts. */
+const backlog = 256
+
+/** How many attempts run at once, from what the caller and the adapter say. */
+export const concurrencyOf = (info: WorkerAdapter.WorkerAdapterInfo, asked?: number): number =>
+  Math.max(1, Math.min(Math.floor(asked ?? info.concurrency ?? 1), info.maxConcurrency ?? Infinity))
+
+/** How many milliseconds to wait after the given number of failures: exponential, capped, give or take 20 %. */
+export const backoff = (policy: RetryPolicy, failures: number): Effect.Effect<number> =>
+  Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => {
+    const first = Duration.toMillis(policy.retryDelay ?? defaults.retryDelay)
+    const most = Duration.toMillis(policy.maxRetryDelay ?? defaults.maxRetryDelay)
+    return Math.round(Math.min(most, first * 2 ** (failures - 1)) * jitter)
+  })
+
+/** A chunk on its way: how often it was started, and how often it failed (being throttled is not failing). */
+interface Entry {
+  readonly chunk: Chunk
+  attempts: number
+  failures: number
+  throttled: number
+}
+
+/** An attempt under way. */
+interface Running {
+  readonly fiber: Fiber.Fiber<OutputRef, WorkerError>
+  readonly startedAt: number
+  readonly signs: Signs
+  /** Why the watch stopped it. */
+  stopped: WorkerReason | undefined
+}
+
+/** What an attempt has told so far. */
+interface Signs {
+  lastAt: number
+  frames: number
+  notStopped: string | undefined
+  readonly log: LogTail.LogTail
+}
+
+/** What is to be done with a chunk after an attempt. */
+type Verdict =
+  | { readonly _tag: "Settled" }
+  | { readonly _tag: "Retry"; readonly afterMs: number; readonly throttled: boolean }
+  | { readonly _tag: "GiveUp"; readonly error: ChunkFailed }
+
+const settled: Verdict = { _tag: "Settled" }
+
+/**
+ * Renders the chunks, in the order given, and tells what happens.
+ *
+ * Fails with `ChunkFailed` as soon as one chunk is given up, with `WorkspaceError` when there is no place for an
+ * output; either way every other attempt has been stopped, and the events before the failure say so.
+ */
+export const run = (
+  chunks: ReadonlyArray<Chunk>,
+  options: Options
+): Stream.Stream<
+  ChunkEvent,
+  ChunkFailed | Workspace.WorkspaceError,
+  WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace
+> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const events = yield* Queue.unbounded<ChunkEvent, ChunkFailed | Workspace.WorkspaceError | Cause.Done>()
+      const room = Latch.makeUnsafe(true)
+      const pool = yield* makePool(chunks, options, {
+        room,
+        emit: (event) => {
+          Queue.offerUnsafe(events, event)
+          if (Queue.sizeUnsafe(events) >= backlog) room.closeUnsafe()
+        }
+      })
+      yield* Effect.raceFirst(pool, options.halt ?? Effect.never).pipe(
+        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Queue.end(events) : Queue.failCause(events, exit.cause))),
+        Effect.forkScoped
+      )
+      const pull = Effect.tap(Queue.takeAll(events), () => room.open)
+      return Stream.fromPull(Effect.succeed(pull))
+    })
+  )
+
+const makePool = Effect.fnUntraced(function* (
+  chunks: ReadonlyArray<Chunk>,
+  options: Options,
+  output: { readonly room: Latch.Latch; readonly emit: (event: ChunkEvent) => void }
+) {
+  const { emit, room } = output
+  const adapter = yield* WorkerAdapter.WorkerAdapter
+  const outputCheck = yield* OutputCheck.OutputCheck
+  const workspace = yield* Workspace.Workspace
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const retries = options.retries ?? defaults.retries
+  const throttleTimeout = Duration.toMillis(options.throttleTimeout ?? defaults.throttleTimeout)
+  const attemptTimeout = options.attemptTimeout === undefined ? Infinity : Duration.toMillis(options.attemptTimeout)
+  const stallTimeout = options.stallTimeout === undefined ? Infinity : Duration.toMillis(options.stallTimeout)
+
+  const due = yield* Queue.unbounded<Entry, Cause.Done>()
+  const running = new Set<Running>()
+  let next = 0
+  let remaining = chunks.length
+  let format = options.format ?? {}
+  let lastSuccess = now()
+  if (remaining === 0) Queue.endUnsafe(due)
+
+  // What is due again goes before what was never tried: the stitcher waits for it. Ends after the last acceptance.
+  const take: Effect.Effect<Entry, Cause.Done> = Effect.suspend(() => {
+    const chunk = Queue.sizeUnsafe(due) === 0 ? chunks[next] : undefined
+    if (chunk === undefined) return Queue.take(due)
+    next++
+    return Effect.succeed({ chunk, attempts: 0, failures: 0, throttled: 0 })
+  })
+
+  const failure = (entry: Entry, reason: WorkerReason): WorkerError =>
+    new WorkerError({
+      adapter: adapter.info.name,
+      jobId: options.jobId,
+      chunkId: entry.chunk.id,
+      attempt: entry.attempts,
+      reason
+    })
+
+  const render = (entry: Entry, place: string, signs: Signs): Effect.Effect<OutputRef, WorkerError> => {
+    const { attempts: attempt, chunk } = entry
+    const job: WorkerJob = {
+      id: `${options.jobId}/${chunk.id}/${options.run}.${attempt}`,
+      command: chunk.command,
+      meta: {
+        _tag: "Chunk",
+        jobId: options.jobId,
+        run: options.run,
+        attempt,
+        output: { _tag: "File", path: place },
+        chunkId: chunk.id,
+        startFrame: chunk.startFrame,
+        frameCount: chunk.frameCount,
+        format,
+        ...(attemptTimeout === Infinity ? {} : { deadlineMs: now() + attemptTimeout })
+      },
+      cwd: workspace.root,
+      outputFile: chunk.outputFile,
+      ...(options.env === undefined ? {} : { env: options.env })
+    }
+    const signal = (signal: WorkerSignal): void => {
+      signs.lastAt = now()
+      switch (signal._tag) {
+        case "Assigned": {
+          const { _tag, ...assigned } = signal
+          emit({ _tag: "AttemptAssigned", chunk: chunk.id, attempt, ...assigned })
+          break
+        }
+        case "Frames":
+          signs.frames = Math.max(signs.frames, signal.done)
+          break
+        case "Line":
+          signs.log.push(signal.text)
+          break
+        case "NotStopped":
+          signs.notStopped = signal.detail
+          break
+        case "Heartbeat":
+      }
+      options.onSignal?.(chunk.id, attempt, signal)
+    }
+    return Effect.suspend(() => adapter.execute(job, signal)).pipe(
+      Effect.flatMap((result) => outputCheck.check(job, result)),
+      Effect.catchDefect((defect) =>
+        Effect.fail(failure(entry, new WorkerLost({ detail: `its adapter threw: ${String(defect)}` })))
+      )
+    )
+  }
+
+  /** Whether an output may stand among the accepted ones; the first of them says what the others must be. */
+  const accept = (entry: Entry, output: OutputRef): WorkerError | undefined => {
+    const { frameCount } = entry.chunk
+    if (output.frames !== undefined && output.frames !== frameCount) {
+      return failure(entry, new OutputInvalid({ expected: `${frameCount} frames`, found: `${output.frames} frames` }))
+    }
+    const difference = VideoFormat.difference(format, output.format ?? {})
+    if (difference !== undefined) {
+      const expected = `${difference.expected}, as the job and its first accepted chunk have it`
+      return failure(entry, new OutputInvalid({ expected, found: difference.found }))
+    }
+    format = VideoFormat.complete(format, output.format ?? {})
+    return undefined
+  }
+
+  /** Makes one attempt at a chunk. Whoever interrupts it waits until nothing of the attempt is left. */
+  const attempt = (entry: Entry): Effect.Effect<Verdict, Workspace.WorkspaceError> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const { chunk } = entry
+        const place = yield* workspace.place({
+          jobId: options.jobId,
+          run: options.run,
+          chunkId: chunk.id,
+          attempt: ++entry.attempts,
+          outputFile: chunk.outputFile
+        })
+        const startedAt = now()
+        const signs: Signs = { lastAt: startedAt, frames: 0, notStopped: undefined, log: LogTail.make(logLimit) }
+        emit({ _tag: "AttemptStarted", chunk: chunk.id, attempt: entry.attempts })
+        const fiber = yield* Effect.forkChild(render(entry, place, signs))
+        const state: Running = { fiber, startedAt, signs, stopped: undefined }
+        running.add(state)
+        const waited = yield* Effect.exit(restore(Fiber.await(fiber)))
+        if (Exit.isFailure(waited)) yield* Fiber.interrupt(fiber)
+        // An output that was there before the interruption arrived is paid for: it counts.
+        const exit = Exit.isSuccess(waited) ? waited.value : yield* Fiber.await(fiber)
+        running.delete(state)
+        return yield* settle(entry, state, exit, Exit.isFailure(waited))
+      })
+    )
+
+  const settle = Effect.fnUntraced(function* (
+    entry: Entry,
+    { signs, startedAt, stopped }: Running,
+    exit: Exit.Exit<OutputRef, WorkerError>,
+    interrupted: boolean
+  ): Effect.fn.Return<Verdict> {
+    const { attempts, chunk } = entry
+    const text = signs.log.text()
+    const log = text === undefined ? undefined : { log: text }
+    let error: WorkerError | undefined
+    if (Exit.isSuccess(exit)) {
+      error = accept(entry, exit.value)
+      if (error === undefined) {
+        lastSuccess = now()
+        const durationMs = lastSuccess - startedAt
+        emit({ _tag: "ChunkAccepted", chunk: chunk.id, attempt: attempts, output: exit.value, durationMs, ...log })
+        if (--remaining === 0) Queue.endUnsafe(due)
+        return settled
+      }
+    } else if (stopped !== undefined) {
+      error = failure(entry, stopped)
+    } else {
+      error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      if (error === undefined && !interrupted) {
+        error = failure(entry, new WorkerLost({ detail: "its adapter ended the attempt without a result" }))
+      }
+    }
+    const ended = {
+      _tag: "AttemptEnded",
+      chunk: chunk.id,
+      attempt: attempts,
+      how: signs.notStopped !== undefined ? "not-stopped" : error === undefined ? "interrupted" : "failed",
+      ...(error === undefined ? undefined : { error }),
+      ...(signs.notStopped === undefined ? undefined : { detail: signs.notStopped }),
+      ...log
+    } as const
+    if (error === undefined || interrupted) {
+      emit(ended)
+      return settled
+    }
+    const throttled = error.reason._tag === "Throttled"
+    if (throttled) entry.throttled++
+    else entry.failures++
+    const final =
+      !isRetryable(error.reason) ||
+      (throttled ? now() - lastSuccess >= throttleTimeout : entry.failures > retries) ||
+      // Two processes that write one file would spoil each other's work.
+      (signs.notStopped !== undefined && !WorkerAdapter.namesOutput(chunk.command, chunk.outputFile))
+    if (final) {
+      emit(ended)
+      return { _tag: "GiveUp", error: new ChunkFailed({ chunkId: chunk.id, attempts, last: error }) }
+    }
+    const afterMs =
+      (error.reason._tag === "Throttled" ? error.reason.retryAfterMs : undefined) ??
+      (yield* backoff(options, throttled ? entry.throttled : entry.failures))
+    emit({ ...ended, retryInMs: afterMs })
+    return { _tag: "Retry", afterMs, throttled }
+  })
+
+  /** Stops attempts that are over their time; sleeps until the next one can be. */
+  const watch = Effect.gen(function* () {
+    while (true) {
+      const at = now()
+      let wakeAt = at + Math.min(attemptTimeout, stallTimeout)
+      for (const state of running) {
+        if (state.stopped !== undefined) continue
+        const timeout = state.startedAt + attemptTimeout
+        const stall = state.signs.lastAt + stallTimeout
+        if (Math.min(timeout, stall) > at) {
+          wakeAt = Math.min(wakeAt, timeout, stall)
+          continue
+        }
+        state.stopped =
+          timeout <= at
+            ? new TimedOut({ limit: "attempt", afterMs: attemptTimeout })
+            : new Stalled({ silentMs: stallTimeout, frames: state.signs.frames })
+        state.fiber.interruptUnsafe()
+      }
+      yield* Effect.sleep(wakeAt - at)
+    }
+  })
+
+  const slot = Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    while (true) {
+      yield* room.await
+      const entry = yield* take
+      let verdict = yield* attempt(entry)
+      // A throttled chunk keeps its slot while it waits, so that fewer attempts run against a platform that is full.
+      while (verdict._tag === "Retry" && verdict.throttled) {
+        yield* Effect.sleep(verdict.afterMs)
+        verdict = yield* attempt(entry)
+      }
+      if (verdict._tag === "GiveUp") return yield* verdict.error
+      if (verdict._tag === "Retry") {
+        yield* Effect.forkIn(Effect.delay(Queue.offer(due, entry), verdict.afterMs), scope)
+      }
+    }
+  }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
+
+  const slots = Math.min(concurrencyOf(adapter.info, options.concurrency), chunks.length)
+  const work = Effect.forEach(Array.from({ length: slots }), () => slot, { concurrency: "unbounded", discard: true })
+  const limited = attemptTimeout === Infinity && stallTimeout === Infinity ? work : Effect.raceFirst(work, watch)
+  return Effect.scoped(limited)
+})

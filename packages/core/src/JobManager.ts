@@ -1,0 +1,288 @@
+/**
+ * The life of jobs: create, run, watch, cancel, and run on what was paused or failed.
+ *
+ * Everything a manager says of a job comes from the job's journal; in memory it holds no more than the runs that are
+ * under way here. It adds no behaviour of its own to a run: that is `JobExecutor`.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import { JobCancelled, JobError, type JobReason } from "./JobError.ts"
+import type { JobRecord } from "./JobEvent.ts"
+import * as JobExecutor from "./JobExecutor.ts"
+import { JobRepository, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
+import * as JobSpec from "./JobSpec.ts"
+import { hasEnded, type JobState, type JobStatus, makeFold } from "./JobState.ts"
+import * as OutputCheck from "./OutputCheck.ts"
+import * as Progress from "./Progress.ts"
+import * as VideoStitcher from "./VideoStitcher.ts"
+import * as WorkerAdapter from "./WorkerAdapter.ts"
+import * as Workspace from "./Workspace.ts"
+
+/** How a job is run: `JobExecutor.Options`, and services for this run in place of the manager's own. */
+export interface RunOptions extends JobExecutor.Options {
+  readonly workerAdapter?: WorkerAdapter.WorkerAdapter["Service"] | undefined
+  readonly stitcher?: VideoStitcher.VideoStitcher["Service"] | undefined
+  readonly outputCheck?: OutputCheck.OutputCheck["Service"] | undefined
+  readonly workspace?: Workspace.Workspace["Service"] | undefined
+}
+
+/** One attempt's last words. */
+export interface AttemptLog {
+  readonly run: number
+  readonly chunkId: number
+  readonly attempt: number
+  /** When the attempt ended, in milliseconds since the epoch. */
+  readonly at: number
+  readonly outcome: "accepted" | "failed" | "interrupted" | "not-stopped"
+  /** The bounded tail of what it printed. */
+  readonly log: string
+}
+
+/**
+ * Creates, runs, watches and stops jobs. Every failure is a `JobError`.
+ *
+ * - `create` checks a job file and stores it as a new job. Its id is `options.id`, else the file's, else a new one.
+ *   Fails with `JobSpecError` or `AlreadyExists`; nothing was started.
+ * - `run` runs a job that is pending, paused or failed, keeping the chunks that were accepted, and gives its state at
+ *   the end; a job that is completed is left as it is. Interruption pauses the run: it can be run on. Fails with
+ *   `JobCancelled` when the job was cancelled, before or meanwhile.
+ * - `start` does the same in the background, until the manager's layer is closed (which pauses it); it returns when the
+ *   run has begun.
+ * - `get` gives a job's state, `list` the jobs, newest first, `logs` what attempts printed last.
+ * - `watch` gives progress, at most every 100 ms (an option), and ends when the job is completed, failed, cancelled, or
+ *   paused while one watches.
+ * - `cancel` stops the job and returns when nothing of it is left; a job that has ended stays as it ended.
+ */
+export class JobManager extends Context.Service<
+  JobManager,
+  {
+    readonly create: (
+      spec: unknown,
+      options?: { readonly id?: string | undefined }
+    ) => Effect.Effect<JobState, JobError>
+    readonly run: (jobId: string, options?: RunOptions) => Effect.Effect<JobState, JobError>
+    readonly start: (jobId: string, options?: RunOptions) => Effect.Effect<void, JobError>
+    readonly get: (jobId: string) => Effect.Effect<JobState, JobError>
+    readonly list: (options?: {
+      readonly status?: ReadonlyArray<JobStatus> | undefined
+    }) => Stream.Stream<JobSummary, RepositoryError>
+    readonly logs: (jobId: string) => Stream.Stream<AttemptLog, JobError>
+    readonly watch: (
+      jobId: string,
+      options?: { readonly every?: Duration.Input | undefined }
+    ) => Stream.Stream<Progress.JobProgress, JobError>
+    readonly cancel: (
+      jobId: string,
+      options?: { readonly by?: string | undefined }
+    ) => Effect.Effect<JobState, JobError>
+  }
+>()("@helios-infra/core/JobManager") {}
+
+/** Frames that a running attempt has told. */
+interface FramesDone {
+  readonly jobId: string
+  readonly chunkId: number
+  readonly attempt: number
+  readonly done: number
+}
+
+/** How many signals a slow watcher may miss before the oldest are dropped. */
+const signalCapacity = 1024
+
+/** How often `watch` gives progress when nobody says. */
+const watchInterval = Duration.millis(100)
+
+const make = Effect.gen(function* () {
+  const repository = yield* JobRepository
+  const services = yield* Effect.context<WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace>()
+  const scope = yield* Effect.scope
+  const signals = yield* PubSub.sliding<FramesDone>(signalCapacity)
+
+  const failing =
+    (jobId: string) =>
+    (reason: JobReason): JobError =>
+      new JobError({ jobId, reason })
+
+  const read = Effect.fnUntraced(function* (jobId: string): Effect.fn.Return<JobState, RepositoryError> {
+    const folding = makeFold(jobId)
+    yield* Stream.runForEachArray(repository.read(jobId), (records) =>
+      Effect.sync(() => {
+        for (const record of records) folding.apply(record)
+      })
+    )
+    return folding.state() ?? (yield* new RepositoryError({ jobId, reason: new NotFound() }))
+  })
+
+  const create: JobManager["Service"]["create"] = Effect.fn("JobManager.create")(function* (input, options = {}) {
+    const spec = yield* JobSpec.decode(input).pipe(Effect.mapError(failing(options.id ?? "(new)")))
+    const jobId = options.id ?? spec.id ?? (yield* newId)
+    return yield* repository
+      .create(jobId, { _tag: "JobCreated", version: 1, spec })
+      .pipe(Effect.andThen(read(jobId)), Effect.mapError(failing(jobId)))
+  })
+
+  /** The services of one run: the manager's own, but for those that were given. */
+  const servicesOf = (options: RunOptions) => {
+    let context = services
+    if (options.workerAdapter) context = Context.add(context, WorkerAdapter.WorkerAdapter, options.workerAdapter)
+    if (options.outputCheck) context = Context.add(context, OutputCheck.OutputCheck, options.outputCheck)
+    if (options.workspace) context = Context.add(context, Workspace.Workspace, options.workspace)
+    if (options.stitcher) context = Context.add(context, VideoStitcher.VideoStitcher, options.stitcher)
+    return context
+  }
+
+  const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, begun: Effect.Effect<unknown>) {
+    const before = yield* read(jobId)
+    if (before.status === "completed") return before
+    const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
+    // Read again: from here on nobody else writes.
+    const job = yield* read(jobId)
+    if (job.status === "completed") return job
+    if (job.status === "cancelled") return yield* new JobCancelled()
+    yield* begun
+    const wish = repository.requests(jobId).pipe(
+      Stream.take(1),
+      Stream.runHead,
+      Effect.flatMap(Option.match({ onNone: () => Effect.never, onSome: Effect.succeed })),
+      Effect.map((request) => (request._tag === "Cancel" ? ("cancelled" as const) : ("paused" as const))),
+      // Without its requests a run can still finish.
+      Effect.catch(() => Effect.never)
+    )
+    yield* JobExecutor.run({
+      job,
+      writer,
+      options,
+      stop: wish,
+      onSignal: (chunkId, attempt, signal) => {
+        if (signal._tag === "Frames") PubSub.publishUnsafe(signals, { jobId, chunkId, attempt, done: signal.done })
+      }
+    }).pipe(Effect.provide(servicesOf(options)))
+    return yield* read(jobId)
+  }, Effect.scoped)
+
+  const runJob = (jobId: string, options: RunOptions, begun: Effect.Effect<unknown>) =>
+    Effect.mapError(execute(jobId, options, begun), (error) =>
+      error._tag === "JobError" ? error : failing(jobId)(error)
+    )
+
+  const run: JobManager["Service"]["run"] = Effect.fn("JobManager.run")((jobId, options = {}) =>
+    runJob(jobId, options, Effect.void)
+  )
+
+  const start: JobManager["Service"]["start"] = Effect.fn("JobManager.start")(function* (jobId, options = {}) {
+    const begun = yield* Deferred.make<void, JobError>()
+    yield* runJob(jobId, options, Deferred.succeed(begun, undefined)).pipe(
+      Effect.matchEffect({
+        // The job's journal has it; who started it has gone on.
+        onFailure: (error) => Deferred.fail(begun, error),
+        onSuccess: () => Deferred.succeed(begun, undefined)
+      }),
+      Effect.forkIn(scope)
+    )
+    yield* Deferred.await(begun)
+  })
+
+  const get: JobManager["Service"]["get"] = Effect.fn("JobManager.get")((jobId) =>
+    Effect.mapError(read(jobId), failing(jobId))
+  )
+
+  const logs: JobManager["Service"]["logs"] = (jobId) =>
+    repository.read(jobId).pipe(
+      Stream.map(attemptLog),
+      Stream.filter((log) => log !== undefined),
+      Stream.mapError(failing(jobId))
+    )
+
+  const watch: JobManager["Service"]["watch"] = (jobId, options = {}) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const told = Stream.fromSubscription(yield* PubSub.subscribe(signals)).pipe(
+          Stream.filter((frames) => frames.jobId === jobId)
+        )
+        const state = yield* read(jobId)
+        const tracker = Progress.make(jobId, state.spec)
+        let revision = 0
+        const take = (item: JobRecord | FramesDone): void => {
+          if ("event" in item) {
+            revision = item.revision
+            tracker.apply(item)
+          } else {
+            tracker.framesDone(item.chunkId, item.attempt, item.done)
+          }
+        }
+        return repository.changes(jobId, 0).pipe(
+          Stream.merge(told, { haltStrategy: "left" }),
+          Stream.groupedWithin(signalCapacity, options.every ?? watchInterval),
+          Stream.mapEffect((items) =>
+            Effect.map(Clock.currentTimeMillis, (now) => {
+              for (const item of items) take(item)
+              return tracker.snapshot(now)
+            })
+          ),
+          // History is not news: wait for what the job was when one began to watch.
+          Stream.filter(() => revision >= state.revision),
+          Stream.takeUntil(({ status }) => hasEnded(status) || (status === "paused" && revision > state.revision))
+        )
+      })
+    ).pipe(Stream.mapError(failing(jobId)))
+
+  const cancel: JobManager["Service"]["cancel"] = Effect.fn("JobManager.cancel")(
+    function* (jobId: string, options: { readonly by?: string | undefined } = {}) {
+      const state = yield* read(jobId)
+      if (hasEnded(state.status)) return state
+      yield* repository.request(jobId, { _tag: "Cancel", by: options.by ?? "JobManager.cancel" })
+      yield* settle(jobId, state.revision)
+      return yield* read(jobId)
+    },
+    (effect, jobId) => Effect.mapError(effect, failing(jobId))
+  )
+
+  /** Ends a job that nobody runs; else waits for its run to end, looking again every second: its owner may die. */
+  const settle = (jobId: string, after: number): Effect.Effect<void, RepositoryError> =>
+    Effect.scoped(endIdle(jobId)).pipe(
+      Effect.catchReason("RepositoryError", "Running", () =>
+        repository.changes(jobId, after).pipe(
+          Stream.takeUntil((record) => record.event._tag === "RunEnded"),
+          Stream.runDrain,
+          Effect.timeoutOrElse({ duration: "1 second", orElse: () => settle(jobId, after) })
+        )
+      )
+    )
+
+  const endIdle = Effect.fnUntraced(function* (jobId: string) {
+    const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
+    // Its run may have ended since we looked.
+    if (hasEnded((yield* read(jobId)).status)) return
+    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how: "cancelled", leftover: [] }])
+  })
+
+  return JobManager.of({ create, run, start, get, list: (options) => repository.list(options), logs, watch, cancel })
+})
+
+/** Manages jobs with the services given. A `VideoStitcher` is used where there is one. */
+export const layer: Layer.Layer<
+  JobManager,
+  never,
+  JobRepository | WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace
+> = Layer.effect(JobManager, make)
+
+const attemptLog = ({ at, event, run }: JobRecord): AttemptLog | undefined => {
+  if (event._tag !== "AttemptEnded" && event._tag !== "ChunkAccepted") return undefined
+  const outcome = event._tag === "ChunkAccepted" ? "accepted" : event.how
+  return { run, chunkId: event.chunk, attempt: event.attempt, at, outcome, log: event.log ?? "" }
+}
+
+/** Sortable by time, and unlike any other: 36 bits of time in milliseconds, 50 of chance. */
+const newId: Effect.Effect<string> = Effect.gen(function* () {
+  const now = yield* Clock.currentTimeMillis
+  const chance = yield* Random.nextIntBetween(0, 2 ** 50)
+  return `job-${now.toString(36).padStart(9, "0")}-${chance.toString(36).padStart(10, "0")}`
+})

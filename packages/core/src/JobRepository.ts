@@ -1,0 +1,291 @@
+/**
+ * Where jobs are kept: one append-only journal per job, with one writer at a time.
+ *
+ * Opening a writer begins the next run and fences the run before it: whoever still appends for that one fails with
+ * `Fenced`. Everybody else speaks to the writer through requests, which are kept beside the journal.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type JobEvent, type JobRecord, Owner } from "./JobEvent.ts"
+import { type JobState, type JobStatus, makeFold } from "./JobState.ts"
+
+/** There is no such job. */
+export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {
+  override get message(): string {
+    return "there is no such job"
+  }
+}
+
+/** There is a job with this id already. */
+export class AlreadyExists extends Schema.TaggedError<AlreadyExists>()("AlreadyExists", {}) {
+  override get message(): string {
+    return "there is a job with this id already: give the job file another id, or none"
+  }
+}
+
+/** Somebody else runs the job. */
+export class Running extends Schema.TaggedError<Running>()("Running", {
+  owner: Owner,
+  alive: Schema.Literals(["yes", "unknown"])
+}) {
+  override get message(): string {
+    const pid = this.owner.pid === undefined ? "" : `, process ${this.owner.pid}`
+    return `it is run by ${this.owner.host}${pid}${this.alive === "yes" ? "" : " (which may be dead)"}: cancel it there`
+  }
+}
+
+/** A later run has taken over; this one must stop. */
+export class Fenced extends Schema.TaggedError<Fenced>()("Fenced", { run: Schema.Int }) {
+  override get message(): string {
+    return `run ${this.run} has been taken over by a later one`
+  }
+}
+
+/** The stored journal cannot be read. */
+export class Corrupt extends Schema.TaggedError<Corrupt>()("Corrupt", { where: Schema.String }) {
+  override get message(): string {
+    return `its journal is damaged at ${this.where}`
+  }
+}
+
+/** The stored journal was written by a later version. */
+export class NewerVersion extends Schema.TaggedError<NewerVersion>()("NewerVersion", { found: Schema.Int }) {
+  override get message(): string {
+    return `its journal has version ${this.found}, which this version cannot read: update @helios-infra/core`
+  }
+}
+
+/** The store did not do what was asked. */
+export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { cause: Schema.Defect() }) {
+  override get message(): string {
+    return `the store failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/** A job could not be stored, read or written to. */
+export class RepositoryError extends Schema.TaggedError<RepositoryError>()("RepositoryError", {
+  jobId: Schema.String,
+  reason: Schema.Union([NotFound, AlreadyExists, Running, Fenced, Corrupt, NewerVersion, Unavailable])
+}) {
+  override get message(): string {
+    return `job ${this.jobId}: ${this.reason.message}`
+  }
+}
+
+/** What somebody asks of whoever runs a job. */
+export type JobRequest =
+  | { readonly _tag: "Cancel"; readonly by: string }
+  | { readonly _tag: "Pause"; readonly mode: "drain" | "interrupt" }
+
+/** The right to write one run of a job. */
+export interface JobWriter {
+  readonly run: number
+  readonly owner: Owner
+  /** Appends all of the events or none of them; gives their records. */
+  readonly append: (events: ReadonlyArray<JobEvent>) => Effect.Effect<ReadonlyArray<JobRecord>, RepositoryError>
+}
+
+/** A job, without its chunks. */
+export interface JobSummary extends Pick<JobState, "id" | "status" | "run" | "progress" | "createdAt" | "updatedAt"> {
+  /** Whether the process that runs it is known to live. */
+  readonly owner: "alive" | "dead" | "unknown" | "none"
+}
+
+/** What a repository promises. */
+export interface RepositoryGuarantees {
+  /** Whether a writer that was taken over can do no harm. */
+  readonly fencing: boolean
+  /** Whether several processes can share it. */
+  readonly crossProcess: boolean
+  /** What survives a crash: every append that returned (`batch`), all but the last moments (`interval`), nothing. */
+  readonly durable: "batch" | "interval" | "none"
+}
+
+/**
+ * Keeps jobs.
+ *
+ * - `create` stores a new job with its first event.
+ * - `openWriter` begins the next run, until the scope closes. `if-dead` fails with `Running` while the last writer
+ *   lives, `always` takes over from it.
+ * - `read` gives the journal after a revision, in order, and ends; `changes` goes on with what is appended later.
+ * - `list` gives the jobs, newest first.
+ * - `request` asks the current writer for something, `requests` is how it hears of it: those of the current run.
+ * - `delete` removes the journal; the job's files are not its business.
+ */
+export class JobRepository extends Context.Service<
+  JobRepository,
+  {
+    readonly guarantees: RepositoryGuarantees
+    readonly create: (jobId: string, first: JobEvent) => Effect.Effect<void, RepositoryError>
+    readonly openWriter: (
+      jobId: string,
+      options: { readonly takeOver: "if-dead" | "always" }
+    ) => Effect.Effect<JobWriter, RepositoryError, Scope.Scope>
+    readonly read: (jobId: string, after?: number) => Stream.Stream<JobRecord, RepositoryError>
+    readonly changes: (jobId: string, after: number) => Stream.Stream<JobRecord, RepositoryError>
+    readonly list: (options?: {
+      readonly status?: ReadonlyArray<JobStatus> | undefined
+      readonly updatedAfter?: number | undefined
+    }) => Stream.Stream<JobSummary, RepositoryError>
+    readonly request: (jobId: string, request: JobRequest) => Effect.Effect<void, RepositoryError>
+    readonly requests: (jobId: string) => Stream.Stream<JobRequest, RepositoryError>
+    readonly delete: (jobId: string) => Effect.Effect<void, RepositoryError>
+  }
+>()("@helios-infra/core/JobRepository") {}
+
+interface MemoryJob {
+  readonly id: string
+  readonly records: Array<JobRecord>
+  readonly requests: Array<JobRequest>
+  run: number
+  open: boolean
+  deleted: boolean
+  /** Done, and replaced, whenever something of the job changes. */
+  changed: Deferred.Deferred<void>
+}
+
+const memoryOwner: Owner = { host: "this process" }
+
+const make = Effect.sync((): JobRepository["Service"] => {
+  const jobs = new Map<string, MemoryJob>()
+
+  const find = (jobId: string): Effect.Effect<MemoryJob, RepositoryError> =>
+    Effect.suspend(() => {
+      const job = jobs.get(jobId)
+      return job === undefined
+        ? Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
+        : Effect.succeed(job)
+    })
+
+  const notify = (job: MemoryJob): void => {
+    const waiting = job.changed
+    job.changed = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(waiting, Effect.void)
+  }
+
+  const write = (job: MemoryJob, run: number, events: ReadonlyArray<JobEvent>): Effect.Effect<Array<JobRecord>> =>
+    Effect.map(Clock.currentTimeMillis, (at) => {
+      const records = events.map((event, i) => ({ revision: job.records.length + i + 1, run, at, event }))
+      for (const record of records) job.records.push(record)
+      notify(job)
+      return records
+    })
+
+  const create = Effect.fn("JobRepository.create")(function* (jobId: string, first: JobEvent) {
+    if (jobs.has(jobId)) return yield* new RepositoryError({ jobId, reason: new AlreadyExists() })
+    const job: MemoryJob = {
+      id: jobId,
+      records: [],
+      requests: [],
+      run: 0,
+      open: false,
+      deleted: false,
+      changed: Deferred.makeUnsafe()
+    }
+    jobs.set(jobId, job)
+    yield* write(job, 0, [first])
+  })
+
+  const openWriter = Effect.fn("JobRepository.openWriter")(function* (
+    jobId: string,
+    options: { readonly takeOver: "if-dead" | "always" }
+  ) {
+    const job = yield* find(jobId)
+    if (job.open && options.takeOver === "if-dead") {
+      return yield* new RepositoryError({ jobId, reason: new Running({ owner: memoryOwner, alive: "yes" }) })
+    }
+    const run = job.run + 1
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        job.run = run
+        job.open = true
+        job.requests.length = 0
+        notify(job)
+      }),
+      () =>
+        Effect.sync(() => {
+          if (job.run === run) job.open = false
+        })
+    )
+    const append = (events: ReadonlyArray<JobEvent>) =>
+      Effect.suspend(() => {
+        if (job.deleted) return Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
+        if (job.run !== run) return Effect.fail(new RepositoryError({ jobId, reason: new Fenced({ run }) }))
+        return write(job, run, events)
+      })
+    return { run, owner: memoryOwner, append }
+  })
+
+  /** What `list` holds from `from` on, then what is added to it, until the job is deleted or `until` says so. */
+  const follow = <A>(job: MemoryJob, list: ReadonlyArray<A>, from: number, until: () => boolean): Stream.Stream<A> =>
+    Stream.unfold(from, (next: number) => {
+      const pull: Effect.Effect<readonly [ReadonlyArray<A>, number] | undefined> = Effect.suspend(() => {
+        if (until()) return Effect.undefined
+        if (next < list.length) return Effect.succeed([list.slice(next), list.length] as const)
+        if (job.deleted) return Effect.undefined
+        return Effect.andThen(Deferred.await(job.changed), pull)
+      })
+      return pull
+    }).pipe(Stream.flatMap(Stream.fromIterable))
+
+  const requests = (jobId: string) =>
+    Stream.unwrap(
+      Effect.map(find(jobId), (job) => {
+        const run = job.run
+        return follow(job, job.requests, 0, () => job.run !== run)
+      })
+    )
+
+  const summary = (job: MemoryJob): JobSummary | undefined => {
+    const folding = makeFold(job.id)
+    for (const record of job.records) folding.apply(record)
+    const state = folding.state()
+    if (state === undefined) return undefined
+    const { createdAt, id, progress, run, status, updatedAt } = state
+    return { id, status, run, progress, createdAt, updatedAt, owner: job.open ? "alive" : "none" }
+  }
+
+  return JobRepository.of({
+    guarantees: { fencing: true, crossProcess: false, durable: "none" },
+    create,
+    openWriter,
+    read: (jobId, after = 0) =>
+      Stream.unwrap(Effect.map(find(jobId), (job) => Stream.fromIterable(job.records.slice(after)))),
+    changes: (jobId, after) =>
+      Stream.unwrap(Effect.map(find(jobId), (job) => follow(job, job.records, after, () => false))),
+    list: (options = {}) =>
+      Stream.suspend(() =>
+        Stream.fromIterable(
+          Array.from(jobs.values(), summary)
+            .filter((job) => job !== undefined)
+            .filter((job) => options.status?.includes(job.status) ?? true)
+            .filter((job) => job.updatedAt > (options.updatedAfter ?? -Infinity))
+            .reverse()
+        )
+      ),
+    request: Effect.fn("JobRepository.request")(function* (jobId, request) {
+      const job = yield* find(jobId)
+      job.requests.push(request)
+      notify(job)
+    }),
+    requests,
+    delete: Effect.fn("JobRepository.delete")(function* (jobId) {
+      const job = yield* find(jobId)
+      if (job.open) {
+        return yield* new RepositoryError({ jobId, reason: new Running({ owner: memoryOwner, alive: "yes" }) })
+      }
+      jobs.delete(jobId)
+      job.deleted = true
+      notify(job)
+    })
+  })
+})
+
+/** Keeps jobs in memory, for as long as the layer lives: for tests, and for jobs that need not survive a crash. */
+export const layerMemory: Layer.Layer<JobRepository> = Layer.effect(JobRepository, make)

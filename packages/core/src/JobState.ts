@@ -1,0 +1,183 @@
+/**
+ * What a job's events amount to: a pure fold of its journal, as plain data that can be printed, stored and sent.
+ */
+import type { ErrorSummary, JobRecord } from "./JobEvent.ts"
+import type { JobSpec } from "./JobSpec.ts"
+import type { OutputRef } from "./WorkerAdapter.ts"
+
+/**
+ * - `pending`: created, never run.
+ * - `running`: a run has begun and has not ended, as far as the journal knows: its process may be dead.
+ * - `paused`, `failed`, `cancelled`: can be run on; what was accepted is kept.
+ * - `completed`: final.
+ */
+export type JobStatus = "pending" | "running" | "paused" | "completed" | "failed" | "cancelled"
+
+/** What is known of one chunk. */
+export interface ChunkState {
+  readonly id: number
+  readonly status: "pending" | "running" | "retrying" | "accepted"
+  /** Attempts started, in all runs. */
+  readonly attempts: number
+  /** The accepted output. */
+  readonly output?: OutputRef
+  /** Which attempt, of which run, was accepted. */
+  readonly acceptedBy?: { readonly run: number; readonly attempt: number }
+  /** Why the last attempt failed, while the chunk is not accepted. */
+  readonly error?: ErrorSummary
+}
+
+/** What is known of a job. Times are milliseconds since the epoch. */
+export interface JobState {
+  readonly id: string
+  readonly version: 1
+  /** The last event's place in the journal. */
+  readonly revision: number
+  /** The last run, counted from 1; 0 when there was none. */
+  readonly run: number
+  readonly status: JobStatus
+  readonly spec: JobSpec
+  /** In the order of the job file. */
+  readonly chunks: ReadonlyArray<ChunkState>
+  /** Frames accepted over all frames; 1 only when the job is completed. */
+  readonly progress: number
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** When the last run ended; absent while one is running. */
+  readonly endedAt?: number
+  /** The final file. */
+  readonly outputFile?: string
+  /** Why the last run failed. */
+  readonly error?: ErrorSummary
+  /** What the last run could not stop or remove. */
+  readonly leftover?: ReadonlyArray<string>
+}
+
+type Mutable<A> = { -readonly [K in keyof A]: A[K] }
+
+/** Progress as long as the final file is not in place: never more than 0.99. */
+export const unfinished = (framesDone: number, framesTotal: number): number =>
+  framesTotal === 0 ? 0 : Math.min(0.99, framesDone / framesTotal)
+
+/** Whether a status ends a job for those who wait for it, until somebody runs it on. */
+export const hasEnded = (status: JobStatus): boolean =>
+  status === "completed" || status === "failed" || status === "cancelled"
+
+/** A fold in progress: takes the journal's records in order, each in constant time. */
+export interface JobFold {
+  readonly apply: (record: JobRecord) => void
+  /** What the records so far amount to; `undefined` before `JobCreated`. Changes with the next `apply`. */
+  readonly state: () => JobState | undefined
+}
+
+/** Begins the fold of one job's journal. */
+export const makeFold = (jobId: string): JobFold => {
+  let state: Mutable<JobState> | undefined
+  let chunks: Array<Mutable<ChunkState>> = []
+  let frameCounts = new Map<number, number>()
+  const byId = new Map<number, Mutable<ChunkState>>()
+  let framesDone = 0
+
+  const apply = ({ at, event, revision, run }: JobRecord): void => {
+    if (event._tag === "JobCreated") {
+      // The journal's first record holds a spec that `JobSpec.decode` has accepted: `JobManager.create` saw to that.
+      const spec = event.spec
+      chunks = spec.chunks.map((chunk) => ({ id: chunk.id, status: "pending", attempts: 0 }))
+      frameCounts = new Map(spec.chunks.map((chunk) => [chunk.id, chunk.frameCount]))
+      for (const chunk of chunks) byId.set(chunk.id, chunk)
+      state = {
+        id: jobId,
+        version: event.version,
+        revision,
+        run: 0,
+        status: "pending",
+        spec,
+        chunks,
+        progress: 0,
+        createdAt: at,
+        updatedAt: at
+      }
+      return
+    }
+    if (state === undefined) return
+    state.revision = revision
+    state.updatedAt = at
+    state.run = run
+    switch (event._tag) {
+      case "RunStarted":
+        state.status = "running"
+        delete state.endedAt
+        delete state.error
+        delete state.leftover
+        reopen()
+        return
+      case "AttemptStarted": {
+        const chunk = byId.get(event.chunk)
+        if (chunk === undefined || chunk.status === "accepted") return
+        chunk.status = "running"
+        chunk.attempts++
+        return
+      }
+      case "AttemptAssigned":
+        return
+      case "AttemptEnded": {
+        const chunk = byId.get(event.chunk)
+        if (chunk === undefined || chunk.status === "accepted") return
+        chunk.status = event.retryInMs === undefined ? "pending" : "retrying"
+        if (event.error !== undefined) {
+          chunk.error = { _tag: event.error.reason._tag, message: event.error.message, chunkId: chunk.id }
+        }
+        return
+      }
+      case "ChunkAccepted": {
+        const chunk = byId.get(event.chunk)
+        if (chunk === undefined || chunk.status === "accepted") return
+        chunk.status = "accepted"
+        chunk.output = event.output
+        chunk.acceptedBy = { run, attempt: event.attempt }
+        delete chunk.error
+        advance(chunk.id, 1)
+        return
+      }
+      case "OutputLost": {
+        const chunk = byId.get(event.chunk)
+        if (chunk === undefined || chunk.status !== "accepted") return
+        chunk.status = "pending"
+        delete chunk.output
+        delete chunk.acceptedBy
+        advance(chunk.id, -1)
+        return
+      }
+      case "Stitched":
+        if (event.outputFile !== undefined) state.outputFile = event.outputFile
+        return
+      case "RunEnded":
+        state.status = event.how
+        state.endedAt = at
+        if (event.how === "completed") state.progress = 1
+        if (event.error !== undefined) state.error = event.error
+        if (event.leftover.length > 0) state.leftover = event.leftover
+        reopen()
+    }
+  }
+
+  const advance = (chunkId: number, sign: 1 | -1): void => {
+    if (state === undefined) return
+    framesDone += sign * (frameCounts.get(chunkId) ?? 0)
+    state.progress = unfinished(framesDone, state.spec.metadata.totalFrames)
+  }
+
+  // What was under way when a run began or ended is not under way any more.
+  const reopen = (): void => {
+    for (const chunk of chunks) if (chunk.status !== "accepted") chunk.status = "pending"
+  }
+
+  return { apply, state: () => state }
+}
+
+/** Folds a whole journal; `undefined` for one without a `JobCreated`. */
+export const fold = (jobId: string, records: Iterable<JobRecord>): JobState | undefined => {
+  const folding = makeFold(jobId)
+  for (const record of records) folding.apply(record)
+  return folding.state()
+}

@@ -1,0 +1,136 @@
+/**
+ * How far a job is: frames, not chunks, so that it moves while chunks render; never back; 1 only when the final file
+ * is in place.
+ */
+import type { JobRecord } from "./JobEvent.ts"
+import type { JobSpec } from "./JobSpec.ts"
+import { hasEnded, type JobStatus, unfinished } from "./JobState.ts"
+
+/** How many of something are done. */
+export interface Count {
+  readonly done: number
+  readonly total: number
+}
+
+/** A chunk that is being rendered. */
+export interface RunningChunk {
+  readonly chunkId: number
+  readonly attempt: number
+  /** Frames, where the worker tells them. */
+  readonly frames: Count
+}
+
+/** How far a job is. */
+export interface JobProgress {
+  readonly jobId: string
+  readonly run: number
+  readonly status: JobStatus
+  /** From 0 to 1: frames accepted and frames done in running chunks, over all frames. */
+  readonly fraction: number
+  readonly frames: Count
+  /** Chunks accepted. */
+  readonly chunks: Count
+  readonly running: ReadonlyArray<RunningChunk>
+  /** Milliseconds until the last frame, from the speed of this run; `undefined` until there is one. */
+  readonly etaMs: number | undefined
+}
+
+/** Follows one job. */
+export interface Tracker {
+  /** Takes the next record of the journal, in constant time. */
+  readonly apply: (record: JobRecord) => void
+  /** Takes what a running attempt tells. */
+  readonly framesDone: (chunkId: number, attempt: number, done: number) => void
+  readonly snapshot: (nowMs: number) => JobProgress
+}
+
+/** Makes the tracker of a job. */
+export const make = (jobId: string, spec: JobSpec): Tracker => {
+  const frameCounts = new Map(spec.chunks.map((chunk) => [chunk.id, chunk.frameCount]))
+  const total = spec.metadata.totalFrames
+  const accepted = new Set<number>()
+  // Keyed by chunk: one attempt of a chunk runs at a time.
+  const running = new Map<number, { readonly attempt: number; done: number }>()
+  let run = 0
+  let status: JobStatus = "pending"
+  let acceptedFrames = 0
+  let most = 0
+  let startedAt: number | undefined
+  let atStart = 0
+
+  const done = (): number => {
+    let frames = acceptedFrames
+    for (const chunk of running.values()) frames += chunk.done
+    return frames
+  }
+
+  const apply = ({ at, event }: JobRecord): void => {
+    switch (event._tag) {
+      case "RunStarted":
+        run = event.run
+        status = "running"
+        running.clear()
+        startedAt = at
+        atStart = acceptedFrames
+        return
+      case "AttemptStarted":
+        running.set(event.chunk, { attempt: event.attempt, done: 0 })
+        return
+      case "AttemptEnded":
+        running.delete(event.chunk)
+        return
+      case "ChunkAccepted":
+        running.delete(event.chunk)
+        if (accepted.has(event.chunk)) return
+        accepted.add(event.chunk)
+        acceptedFrames += frameCounts.get(event.chunk) ?? 0
+        return
+      case "OutputLost":
+        if (accepted.delete(event.chunk)) acceptedFrames -= frameCounts.get(event.chunk) ?? 0
+        return
+      case "RunEnded":
+        status = event.how
+        running.clear()
+        return
+      case "JobCreated":
+      case "AttemptAssigned":
+      case "Stitched":
+    }
+  }
+
+  const framesDone = (chunkId: number, attempt: number, frames: number): void => {
+    const chunk = running.get(chunkId)
+    if (chunk === undefined || chunk.attempt !== attempt) return
+    chunk.done = Math.max(chunk.done, Math.min(frames, frameCounts.get(chunkId) ?? 0))
+  }
+
+  const snapshot = (nowMs: number): JobProgress => {
+    const frames = done()
+    most = Math.max(most, frames)
+    const inThisRun = frames - atStart
+    const elapsed = startedAt === undefined ? 0 : nowMs - startedAt
+    const etaMs =
+      status === "running" && inThisRun > 0 && elapsed > 0
+        ? Math.round(((total - frames) * elapsed) / inThisRun)
+        : undefined
+    return {
+      jobId,
+      run,
+      status,
+      fraction: status === "completed" ? 1 : unfinished(most, total),
+      frames: { done: most, total },
+      chunks: { done: accepted.size, total: spec.chunks.length },
+      running: Array.from(running, ([chunkId, chunk]) => ({
+        chunkId,
+        attempt: chunk.attempt,
+        frames: { done: chunk.done, total: frameCounts.get(chunkId) ?? 0 }
+      })),
+      etaMs
+    }
+  }
+
+  return { apply, framesDone, snapshot }
+}
+
+/** Whether nothing more will happen unless somebody runs the job on. */
+export const isAtRest = (progress: JobProgress): boolean => progress.status === "paused" || hasEnded(progress.status)
