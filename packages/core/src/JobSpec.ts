@@ -61,13 +61,16 @@ const show = (value: unknown): string => {
   }
 }
 
-const whole = (least: number) =>
+/** More than two years at 30 frames per second; sums of two stay exact. */
+const maxFrames = 2 ** 31 - 1
+
+const whole = (least: number, most: number = Number.MAX_SAFE_INTEGER) =>
   Schema.Number.check(
     Schema.makeFilter(
       // -0 would come back from JSON as 0.
       (n) =>
-        (Number.isSafeInteger(n) && n >= least && !Object.is(n, -0)) ||
-        `must be a whole number from ${least} to 2^53 - 1, is ${show(n)}`
+        (Number.isSafeInteger(n) && n >= least && n <= most && !Object.is(n, -0)) ||
+        `must be a whole number from ${least} to ${most}, is ${show(n)}`
     )
   )
 
@@ -148,7 +151,7 @@ export interface Metadata {
 /** The schema of {@link Metadata}. */
 export const Metadata: Schema.Codec<Metadata> = Schema.StructWithRest(
   Schema.Struct({
-    totalFrames: whole(1),
+    totalFrames: whole(1, maxFrames),
     fps: Fps,
     width: Schema.optionalKey(whole(1)),
     height: Schema.optionalKey(whole(1)),
@@ -178,8 +181,8 @@ export interface Chunk {
 
 const chunkFields = {
   id: whole(0),
-  startFrame: whole(0),
-  frameCount: whole(1),
+  startFrame: whole(0, maxFrames),
+  frameCount: whole(1, maxFrames),
   outputFile: OutputFile,
   command: Command
 }
@@ -342,6 +345,7 @@ const reader = <A>(schema: Schema.Codec<A>) => {
   const decode = Schema.decodeUnknownOption(schema)
   return (input: unknown, key: string): A | undefined => Option.getOrUndefined(decode(member(input, key)))
 }
+const readId = reader(chunkFields.id)
 const readCount = reader(chunkFields.frameCount)
 const readPosition = reader(chunkFields.startFrame)
 const readOutputFile = reader(chunkFields.outputFile)
@@ -352,7 +356,7 @@ const salvage = (input: unknown): Seen => {
   return {
     metadata: { totalFrames: readCount(member(input, "metadata"), "totalFrames") },
     chunks: (Array.isArray(chunks) ? chunks : []).map((chunk: unknown) => ({
-      id: readPosition(chunk, "id"),
+      id: readId(chunk, "id"),
       startFrame: readPosition(chunk, "startFrame"),
       frameCount: readCount(chunk, "frameCount"),
       outputFile: readOutputFile(chunk, "outputFile")
