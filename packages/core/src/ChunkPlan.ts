@@ -185,7 +185,12 @@ const check = (options: Options, command: Template, outputFile: Template): Reado
     ...cut,
     ...(Option.isSome(FrameRate.parse(fps))
       ? []
-      : [{ path: "fps", message: `must be frames per second such as 30, 29.97 or "30000/1001", is ${fps}` }]),
+      : [
+          {
+            path: "fps",
+            message: `must be frames per second such as 30, 29.97 or "30000/1001", is ${String(fps).slice(0, 60)}`
+          }
+        ]),
     ...(Number.isSafeInteger(firstFrame) && firstFrame >= 0 && firstFrame <= Number.MAX_SAFE_INTEGER - totalFrames
       ? []
       : [{ path: "firstFrame", message: `must be a whole number from 0, is ${firstFrame}` }]),
