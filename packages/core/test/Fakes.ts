@@ -158,14 +158,17 @@ export const machine = (
   }
 }
 
-/** The services that attempts need, on a machine. */
+/** The services that attempts need, on a machine; outputs are checked for presence unless `check` does something else. */
 export const layerWorker = (
-  machine: Machine
+  machine: Machine,
+  check?: OutputCheck.OutputCheck["Service"]["check"]
 ): Layer.Layer<WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace> => {
   const workspace = Layer.succeed(Workspace.Workspace, machine.workspace)
   return Layer.mergeAll(
     Layer.succeed(WorkerAdapter.WorkerAdapter, machine.adapter),
-    OutputCheck.layerPresence.pipe(Layer.provide(workspace)),
+    check === undefined
+      ? OutputCheck.layerPresence.pipe(Layer.provide(workspace))
+      : Layer.succeed(OutputCheck.OutputCheck, { check }),
     workspace
   )
 }

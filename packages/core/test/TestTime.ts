@@ -2,7 +2,7 @@ import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 
 /** Lets everything that can go on without time passing go on. */
-export const settle: Effect.Effect<void> = Effect.repeat(Effect.yieldNow, { times: 200 }).pipe(Effect.asVoid)
+export const settle: Effect.Effect<void> = Effect.repeat(Effect.yieldNow, { times: 60 }).pipe(Effect.asVoid)
 
 /**
  * Lets time pass in steps, each after everything has settled: one large step would let an event that follows another
