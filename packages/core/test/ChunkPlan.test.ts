@@ -201,6 +201,10 @@ describe("a command template", () => {
     assert.deepStrictEqual(commands(`x ${text} {id}`, { chunks: { count: 2 } }), [`x ${text} 0`, `x ${text} 1`])
   })
 
+  it("replaces a number behind a brace that is not its own", () => {
+    assert.deepStrictEqual(commands("x {{id} {n}", { chunks: { count: 2 } }), ["x {0 {n}", "x {1 {n}"])
+  })
+
   it("replaces a number within the braces of JSON", () => {
     assert.deepStrictEqual(commands('--props={"start":{startFrame},"n":{frameCount}}', { chunks: { count: 2 } }), [
       '--props={"start":0,"n":150}',
