@@ -1,0 +1,97 @@
+/**
+ * What a chunk must be whatever is done with it: all of its frames, on the grid of its rate, with as much sound as
+ * picture. It compares no chunk with another one.
+ */
+import * as Option from "effect/Option"
+import * as FrameRate from "./FrameRate.ts"
+import * as MediaProbe from "./MediaProbe.ts"
+
+/** What a chunk should be and is not, in words. */
+export interface Misfit {
+  readonly expected: string
+  readonly found: string
+}
+
+/** How far apart sound and picture can be, in seconds, and still count as together. */
+export const maxDrift = 0.001
+
+/** How far from its frames the length of encoded sound can be, in samples: its blocks, and what encoders put before. */
+const encodedSlack = 4096
+
+/** Whether the sound is plain samples, which can be cut and joined anywhere. */
+export const isPcm = (audio: MediaProbe.AudioTrack): boolean => audio.codec.startsWith("pcm_")
+
+/**
+ * The first thing that does not fit, or `undefined`. `rate` is what the job asks for; without one, any constant rate will
+ * do.
+ */
+export const misfit = (
+  media: MediaProbe.Media,
+  frameCount: number,
+  rate: Option.Option<FrameRate.FrameRate>
+): Misfit | undefined => {
+  const { audio, streams, video } = media
+  if (video === undefined) return { expected: "a video stream", found: "none" }
+  if (streams.video > 1 || streams.audio > 1) {
+    return {
+      expected: "one video stream, and one audio stream at most",
+      found: `${streams.video} video and ${streams.audio} audio streams`
+    }
+  }
+  const frames = video.timestamps.length
+  if (frames !== frameCount) return { expected: `${frameCount} frames`, found: `${frames} frames` }
+  if (video.decodedFrames !== undefined && video.decodedFrames !== frameCount) {
+    return { expected: `${frameCount} frames`, found: `${video.decodedFrames} frames that can be decoded` }
+  }
+  const kept = Option.isNone(rate) ? video.rate : Option.filter(rate, (asked) => keeps(video, asked))
+  if (Option.isNone(kept)) {
+    const expected = Option.match(rate, {
+      onNone: () => "a constant frame rate",
+      onSome: (asked) => `${FrameRate.format(asked)} frames per second`
+    })
+    return { expected, found: describeRate(video) }
+  }
+  return audio === undefined ? undefined : soundMisfit(video, audio, frameCount, kept.value)
+}
+
+const keeps = (video: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean => {
+  if (FrameRate.firstOffGrid(rate, video.tick, video.timestamps) !== undefined) return false
+  // A single frame has no grid, only a length.
+  const length =
+    (video.lastDuration * video.tick.numerator * rate.numerator) / (video.tick.denominator * rate.denominator)
+  return video.timestamps.length > 1 || video.lastDuration === 0 || Math.abs(length - 1) < 0.05
+}
+
+const describeRate = (video: MediaProbe.VideoTrack): string =>
+  Option.match(video.rate, {
+    onNone: () => "a variable frame rate",
+    onSome: (rate) => `${FrameRate.format(rate)} frames per second`
+  })
+
+const soundMisfit = (
+  video: MediaProbe.VideoTrack,
+  audio: MediaProbe.AudioTrack,
+  frameCount: number,
+  rate: FrameRate.FrameRate
+): Misfit | undefined => {
+  const exact = FrameRate.unitsOf(rate, frameCount, audio.sampleRate)
+  const found = `${audio.samples} samples of sound`
+  if (!isPcm(audio)) {
+    const slack = encodedSlack + exact / frameCount
+    return Math.abs(audio.samples - exact) <= slack
+      ? undefined
+      : { expected: `about ${Math.round(exact)} samples of sound for ${frameCount} frames`, found }
+  }
+  if (Math.abs(audio.samples - exact) >= 1) {
+    const whole = Number.isInteger(exact) ? `${exact}` : `${Math.floor(exact)} or ${Math.ceil(exact)}`
+    return { expected: `${whole} samples of sound for ${frameCount} frames`, found }
+  }
+  const picture = ((video.timestamps[0] ?? 0) * video.tick.numerator) / video.tick.denominator
+  const late = audio.start / audio.sampleRate - picture
+  return Math.abs(late) <= maxDrift
+    ? undefined
+    : {
+        expected: "sound and picture that start together",
+        found: `sound that starts ${Math.abs(late * 1000).toFixed(1)} ms ${late > 0 ? "later" : "earlier"}`
+      }
+}

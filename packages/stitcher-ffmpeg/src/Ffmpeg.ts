@@ -1,0 +1,161 @@
+/**
+ * Finds ffmpeg and runs it.
+ *
+ * Any build from 4.1 (2018) on will do, and ffprobe is not needed. How a process is started and ended is the business of
+ * `@helios-infra/process`; what ffmpeg is asked for, that of the modules that use this one.
+ */
+import * as Command from "@helios-infra/process/Command"
+import * as Environment from "@helios-infra/process/Environment"
+import type { ProcessError } from "@helios-infra/process/ProcessError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+
+/** Where to find ffmpeg. */
+export interface Options {
+  /** The path of the program, or a name to look for in `PATH`. Default: see {@link find}. */
+  readonly ffmpegPath?: string | undefined
+}
+
+/** An ffmpeg that is there. */
+export interface Ffmpeg {
+  /** Its absolute path. */
+  readonly path: string
+  /** Runs it without standard input. Interruption ends it. A non-zero exit code is a result, not an error. */
+  readonly run: (args: ReadonlyArray<string>, options?: RunOptions) => Effect.Effect<Run, ProcessError>
+}
+
+/** How to run it. */
+export interface RunOptions {
+  /** The folder to run in. Default: the root of the file system. */
+  readonly cwd?: string | undefined
+  /** Told every line of its output, and of its log, each of these with its level. */
+  readonly onLine?: ((stream: "stdout" | "stderr", line: string) => void) | undefined
+}
+
+/** An ffmpeg that has ended. */
+export interface Run {
+  /** `null` when a signal ended it. */
+  readonly exitCode: number | null
+  /** The first of what it called errors, 20 at most. */
+  readonly errors: ReadonlyArray<string>
+  /** The last of what it called warnings. */
+  readonly warning: string | undefined
+}
+
+/** There is no ffmpeg where one was looked for; `fix` says what to do. */
+export class FfmpegMissing extends Schema.TaggedError<FfmpegMissing>()("FfmpegMissing", { fix: Schema.String }) {
+  override get message(): string {
+    return this.fix
+  }
+}
+
+/**
+ * The file that the package `ffmpeg-static` names; none where it is not installed.
+ *
+ * It is an optional dependency that downloads its program when it is installed: the package can be there and name a
+ * file that is not.
+ */
+export const StaticBinary: Context.Reference<Effect.Effect<Option.Option<string>>> = Context.Reference(
+  "@helios-infra/stitcher-ffmpeg/Ffmpeg/StaticBinary",
+  {
+    defaultValue: () => {
+      // Not a literal in `import()`: bundlers would want to resolve it, and fail where it is not installed.
+      const name: string = "ffmpeg-static"
+      return Effect.tryPromise((): Promise<unknown> => import(name)).pipe(
+        Effect.map((module) =>
+          Predicate.hasProperty(module, "default") && Predicate.isString(module.default)
+            ? Option.some(module.default)
+            : Option.none()
+        ),
+        Effect.orElseSucceed(() => Option.none<string>())
+      )
+    }
+  }
+)
+
+/**
+ * Finds ffmpeg: `ffmpegPath`, else the variable `FFMPEG_PATH`, else the package `ffmpeg-static`, else `PATH`.
+ *
+ * What was asked for by path or by variable and is not there is an error: nothing else is taken in its place.
+ */
+export const find = Effect.fn("Ffmpeg.find")(function* (options?: Options): Effect.fn.Return<Ffmpeg, FfmpegMissing> {
+  const variables = yield* Environment.ParentEnvironment
+  const searched = (variables["PATH"] ?? "").split(path.delimiter).filter((folder) => folder !== "")
+  const inPath = (name: string) => firstExecutable(searched.map((folder) => path.join(folder, name)))
+
+  const asked: ReadonlyArray<readonly [source: string, value: string | undefined]> = [
+    ["the option ffmpegPath", options?.ffmpegPath],
+    ["the variable FFMPEG_PATH", variables["FFMPEG_PATH"]]
+  ]
+  for (const [source, value] of asked) {
+    if (value === undefined || value === "") continue
+    const found = yield* value.includes(path.sep) ? firstExecutable([path.resolve(value)]) : inPath(value)
+    if (Option.isSome(found)) return make(found.value, variables)
+    return yield* new FfmpegMissing({
+      fix: `${source} names ${value}, which is no executable file: correct it, or remove it to use another ffmpeg`
+    })
+  }
+
+  const bundled = yield* yield* StaticBinary
+  const found = yield* firstExecutable(Option.toArray(bundled)).pipe(
+    Effect.flatMap(Option.match({ onNone: () => inPath("ffmpeg"), onSome: (file) => Effect.succeedSome(file) }))
+  )
+  if (Option.isSome(found)) return make(found.value, variables)
+  return yield* new FfmpegMissing({
+    fix:
+      "there is no ffmpeg: install it (Debian, Ubuntu: apt install ffmpeg; macOS: brew install ffmpeg; " +
+      "or npm install ffmpeg-static, with its install script allowed), or say where it is with the variable FFMPEG_PATH or the option ffmpegPath"
+  })
+})
+
+/** A path in a form that ffmpeg takes as a file whatever is in it: `concat:a`, `-`, `%d`. */
+export const fileUrl = (file: string): string => `file:${file}`
+
+/** What went wrong in a run, in a line or a few. */
+export const describe = (run: Run): string => {
+  if (run.errors.length > 0) return run.errors.join("\n")
+  const how = run.exitCode === null ? "ffmpeg was killed by a signal" : `ffmpeg exited with ${run.exitCode}`
+  return run.warning === undefined ? how : `${how}: ${run.warning}`
+}
+
+const maxErrors = 20
+
+const make = (file: string, variables: Environment.Variables): Ffmpeg => ({
+  path: file,
+  run: Effect.fnUntraced(function* (args, options) {
+    const errors: Array<string> = []
+    let warning: string | undefined
+    const ended = yield* Command.run({
+      args: [file, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-progress", "pipe:2", ...args],
+      cwd: options?.cwd ?? path.parse(file).root,
+      env: Environment.pick(variables),
+      name: "ffmpeg",
+      // Told to stop, ffmpeg finishes its file first; nobody wants that file any more.
+      killGrace: "1 second",
+      onLine: (stream, line) => {
+        // `[h264 @ 0x55d0] [error] text`: who says it, when it is not the program itself, comes first.
+        const said = stream === "stderr" ? /^(?:\[[^\]]* @ [^\]]*\] )*\[(\w+)\] (.*)$/.exec(line) : null
+        const [, level, text = ""] = said ?? []
+        if (level === "warning") warning = text
+        if ((level === "error" || level === "fatal" || level === "panic") && errors.length < maxErrors)
+          errors.push(text)
+        options?.onLine?.(stream, line)
+      }
+    })
+    return { exitCode: ended.exitCode, errors, warning }
+  })
+})
+
+const firstExecutable = (candidates: ReadonlyArray<string>): Effect.Effect<Option.Option<string>> =>
+  Effect.findFirst(candidates, (file) =>
+    Effect.tryPromise(() => fs.access(file, fs.constants.X_OK)).pipe(
+      Effect.andThen(Effect.tryPromise(() => fs.stat(file))),
+      Effect.map((stat) => stat.isFile()),
+      Effect.orElseSucceed(() => false)
+    )
+  )

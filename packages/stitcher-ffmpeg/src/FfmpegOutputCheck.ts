@@ -1,0 +1,113 @@
+/**
+ * Checks a chunk by decoding it: every frame there and whole, at the size, rate and pixel format of the job.
+ *
+ * What it learns of the file goes into the `OutputRef` (frames and format), so that core can compare the chunks of a job
+ * with each other; comparing is not its business.
+ */
+import * as OutputCheck from "@helios-infra/core/OutputCheck"
+import * as VideoFormat from "@helios-infra/core/VideoFormat"
+import { chunkId, type OutputRef, type WorkerJob, type WorkerResult } from "@helios-infra/core/WorkerAdapter"
+import { Refused, WorkerError, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
+import * as Workspace from "@helios-infra/core/Workspace"
+import type { ProcessError } from "@helios-infra/process/ProcessError"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as ChunkFit from "./ChunkFit.ts"
+import * as Ffmpeg from "./Ffmpeg.ts"
+import * as FrameRate from "./FrameRate.ts"
+import * as MediaProbe from "./MediaProbe.ts"
+
+/** How to check. */
+export interface Options extends Ffmpeg.Options {
+  /**
+   * - `"full"` decodes every frame: finds pictures that are broken inside.
+   * - `"packets"` reads the file without decoding pictures: finds missing and misplaced frames, takes a fraction of the time.
+   *
+   * Default: `"full"`.
+   */
+  readonly decode?: "full" | "packets" | undefined
+}
+
+/** Makes the check. ffmpeg is looked for at each check: where it is missing, that fails with `Refused`. */
+export const make = (
+  options?: Options
+): Effect.Effect<OutputCheck.OutputCheck["Service"], never, Workspace.Workspace> =>
+  Effect.gen(function* () {
+    const workspace = yield* Workspace.Workspace
+    const check = Effect.fn("FfmpegOutputCheck.check")(function* (
+      job: WorkerJob,
+      result: WorkerResult
+    ): Effect.fn.Return<OutputRef, WorkerError> {
+      const output = yield* presentOutput(workspace, job, result)
+      if (job.meta._tag === "Merge") return output
+      const { frameCount } = job.meta
+      const invalid = (detail: { readonly expected: string; readonly found: string }) =>
+        Effect.fail(OutputCheck.invalid(job, result, detail))
+
+      const ffmpeg = yield* Ffmpeg.find(options).pipe(
+        Effect.mapError(({ fix }) => failure(job, result, new Refused({ why: "NotFound", fix })))
+      )
+      const file = yield* workspace
+        .locate(output)
+        .pipe(Effect.catch((error) => invalid({ expected: `a file at ${output.location}`, found: error.message })))
+      const media = yield* MediaProbe.probe(ffmpeg, file, { decode: options?.decode !== "packets" }).pipe(
+        Effect.catchTags({
+          MediaUnreadable: ({ detail }) => invalid({ expected: `a video of ${frameCount} frames`, found: detail }),
+          ProcessError: (error) => Effect.fail(failure(job, result, reasonOf(error)))
+        })
+      )
+      // The rate is held against the timestamps: as words, "60/2" and "30" would differ.
+      const { fps, ...others } = job.meta.format
+      const rate = fps === undefined ? Option.none() : FrameRate.parse(fps)
+      const found = MediaProbe.formatOf(media)
+      const wrong = ChunkFit.misfit(media, frameCount, rate) ?? VideoFormat.difference(others, found)
+      if (wrong !== undefined) return yield* invalid(wrong)
+      const known = Option.isNone(rate) ? found : { ...found, fps: FrameRate.format(rate.value) }
+      return { ...output, frames: frameCount, format: known }
+    })
+    return OutputCheck.OutputCheck.of({ check })
+  })
+
+/** {@link make} as a layer. */
+export const layer = (options?: Options): Layer.Layer<OutputCheck.OutputCheck, never, Workspace.Workspace> =>
+  Layer.effect(OutputCheck.OutputCheck, make(options))
+
+const presentOutput = Effect.fnUntraced(function* (
+  workspace: Workspace.Workspace["Service"],
+  job: WorkerJob,
+  result: WorkerResult
+): Effect.fn.Return<OutputRef, WorkerError> {
+  const expected = `a file at ${OutputCheck.targetOf(job)}`
+  const invalid = (found: string) => Effect.fail(OutputCheck.invalid(job, result, { expected, found }))
+  const { output } = result
+  if (output === undefined) {
+    // A merge command that does not say what it writes: there is nothing to look at.
+    if (job.meta._tag === "Merge" && job.outputFile === undefined) {
+      return { location: OutputCheck.targetOf(job), bytes: 0 }
+    }
+    return yield* invalid("no output")
+  }
+  const stat = yield* workspace.stat(output).pipe(Effect.catch((error) => invalid(error.message)))
+  if (Option.isNone(stat)) return yield* invalid("no file")
+  if (stat.value.bytes === 0) return yield* invalid("an empty file")
+  return { ...output, bytes: stat.value.bytes }
+})
+
+const failure = (job: WorkerJob, result: WorkerResult, reason: WorkerReason): WorkerError => {
+  const id = chunkId(job)
+  return new WorkerError({
+    adapter: "output-check",
+    jobId: job.meta.jobId,
+    ...(id === undefined ? {} : { chunkId: id }),
+    attempt: job.meta.attempt,
+    ...(result.workerId === undefined ? {} : { workerId: result.workerId }),
+    reason
+  })
+}
+
+/** Why ffmpeg, which was found, could not be run: for good, or because the machine had no room for it just now. */
+const reasonOf = (error: ProcessError): WorkerReason =>
+  error.reason._tag === "ProgramNotFound" || error.reason._tag === "NotExecutable"
+    ? new Refused({ why: "NotFound", fix: error.message })
+    : new WorkerLost({ detail: `its output could not be checked: ${error.message}` })

@@ -1,0 +1,343 @@
+/**
+ * What a video file holds, read with ffmpeg alone: streams, every frame's timestamp, the number of samples.
+ *
+ * Frames are counted from the packets, and on request by decoding them; nothing is believed that only the header says.
+ * It judges nothing: whether a file is what it should be is the business of `FfmpegOutputCheck` and `FfmpegStitcher`.
+ */
+import type * as VideoFormat from "@helios-infra/core/VideoFormat"
+import type { ProcessError } from "@helios-infra/process/ProcessError"
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Ffmpeg from "./Ffmpeg.ts"
+import * as FrameRate from "./FrameRate.ts"
+
+/** A file's picture. */
+export interface VideoTrack {
+  /** The stream's number in the file. */
+  readonly index: number
+  /** The codec's name as ffmpeg gives it: `"h264"`. */
+  readonly codec: string
+  /** The pixel format's name as ffmpeg gives it: `"yuv420p"`. */
+  readonly pixelFormat: string | undefined
+  readonly width: number
+  readonly height: number
+  /** The length of one tick of its timestamps. */
+  readonly tick: FrameRate.TimeBase
+  /** When each frame is shown, in ticks, ascending. */
+  readonly timestamps: ReadonlyArray<number>
+  /** How long the last frame is shown, in ticks; 0 when the file does not say. */
+  readonly lastDuration: number
+  /** The rate, when it is constant. */
+  readonly rate: Option.Option<FrameRate.FrameRate>
+  /** How many frames could be decoded; `undefined` when none were. */
+  readonly decodedFrames: number | undefined
+  /** A hash of the codec's set-up data; empty when there is none. */
+  readonly setup: string
+}
+
+/** A file's sound. */
+export interface AudioTrack {
+  /** The stream's number in the file. */
+  readonly index: number
+  /** The codec's name as ffmpeg gives it: `"pcm_s16le"`. */
+  readonly codec: string
+  /** Samples per second. */
+  readonly sampleRate: number
+  /** The channel layout's name as ffmpeg gives it: `"stereo"`. */
+  readonly layout: string
+  /** How many samples each channel decodes to. */
+  readonly samples: number
+  /** When the first sample is heard, in samples. */
+  readonly start: number
+}
+
+/** What a file holds. */
+export interface Media {
+  /** The names of the container as ffmpeg gives them: `"mov,mp4,m4a,3gp,3g2,mj2"`. */
+  readonly container: string
+  /** How many streams of each kind there are; cover pictures are no video. */
+  readonly streams: { readonly video: number; readonly audio: number }
+  /** The first of the video streams. */
+  readonly video: VideoTrack | undefined
+  /** The first of the audio streams. */
+  readonly audio: AudioTrack | undefined
+}
+
+/** ffmpeg cannot make sense of the file; `detail` is what it says of it. */
+export class MediaUnreadable extends Schema.TaggedError<MediaUnreadable>()("MediaUnreadable", {
+  path: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is no video that ffmpeg can read: ${this.detail}`
+  }
+}
+
+/** The containers that are read. Playlists, which would lead ffmpeg to other files and addresses, are not among them. */
+export const containers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+
+/** Options before `-i` that keep ffmpeg to files, and to those containers. */
+export const confined: ReadonlyArray<string> = ["-protocol_whitelist", "file,pipe", "-format_whitelist", containers]
+
+/**
+ * Reads a file.
+ *
+ * With `decode` every frame is decoded, which takes as long as decoding does, and anything ffmpeg calls an error on the
+ * way makes the file unreadable. Sound is always decoded: its length cannot be known otherwise.
+ */
+export const probe = Effect.fn("MediaProbe.probe")(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  path: string,
+  options?: { readonly decode?: boolean | undefined }
+): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
+  const decode = options?.decode ?? false
+  const report = makeReport(decode)
+  const run = yield* ffmpeg.run(
+    [
+      ...confined,
+      ...["-i", Ffmpeg.fileUrl(path)],
+      // The null output comes first: `frame=` in the progress report counts the first output's frames.
+      ...(decode ? ["-map", "0:V:0", "-f", "null", "-"] : []),
+      ...packetsOf(1)
+    ],
+    { onLine: report.line }
+  )
+  const media = report.media(0)
+  if (run.exitCode !== 0 || media === undefined || (decode && run.errors.length > 0)) {
+    return yield* new MediaUnreadable({ path, detail: Ffmpeg.describe(run) })
+  }
+  return media
+})
+
+/** How many files one ffmpeg reads: starting it takes longer than reading a small file does. */
+const batchSize = 32
+
+/**
+ * Reads many files, in their order, without decoding pictures. Calls `onUnreadable` for the first that cannot be read.
+ */
+export const probeAll = Effect.fn("MediaProbe.probeAll")(function* <E>(
+  ffmpeg: Ffmpeg.Ffmpeg,
+  paths: ReadonlyArray<string>,
+  onUnreadable: (index: number, error: MediaUnreadable) => E
+): Effect.fn.Return<ReadonlyArray<Media>, E | ProcessError> {
+  const indexed = paths.map((path, index) => ({ path, index }))
+  const batches = yield* Effect.forEach(
+    Arr.chunksOf(indexed, batchSize),
+    Effect.fnUntraced(function* (batch) {
+      const report = makeReport(false)
+      const run = yield* ffmpeg.run(
+        [...batch.flatMap(({ path }) => [...confined, "-i", Ffmpeg.fileUrl(path)]), ...packetsOf(batch.length)],
+        { onLine: report.line }
+      )
+      const media = batch.map((_, input) => report.media(input))
+      if (run.exitCode === 0 && media.every((one) => one !== undefined)) return media
+      // One of them is to blame, and only reading them one by one tells which.
+      return yield* Effect.forEach(batch, ({ path, index }) =>
+        probe(ffmpeg, path).pipe(Effect.catchTag("MediaUnreadable", (error) => Effect.fail(onUnreadable(index, error))))
+      )
+    }),
+    { concurrency: 2 }
+  )
+  return batches.flat()
+})
+
+/**
+ * A hash of each decoded frame, in order.
+ */
+export const frameHashes = Effect.fn("MediaProbe.frameHashes")(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  path: string
+): Effect.fn.Return<ReadonlyArray<string>, MediaUnreadable | ProcessError> {
+  const hashes: Array<string> = []
+  const run = yield* ffmpeg.run(
+    [...confined, "-i", Ffmpeg.fileUrl(path), "-map", "0:V:0", "-f", "framemd5", "pipe:1"],
+    {
+      onLine: (stream, line) => {
+        if (stream === "stdout" && !line.startsWith("#")) hashes.push(line.slice(line.lastIndexOf(",") + 1).trim())
+      }
+    }
+  )
+  if (run.exitCode !== 0) return yield* new MediaUnreadable({ path, detail: Ffmpeg.describe(run) })
+  return hashes
+})
+
+/** The picture and sound of a file as core compares them. */
+export const formatOf = (media: Media): VideoFormat.VideoFormat => {
+  const { audio, video } = media
+  return {
+    ...(video === undefined ? {} : { width: video.width, height: video.height, codec: video.codec }),
+    ...(video?.pixelFormat === undefined ? {} : { pixelFormat: video.pixelFormat }),
+    ...(video === undefined || Option.isNone(video.rate) ? {} : { fps: FrameRate.format(video.rate.value) }),
+    audio: audio === undefined ? "none" : `${audio.codec} ${audio.sampleRate} ${audio.layout}`
+  }
+}
+
+// One line per packet on stdout, and before them one block of `#` lines that describes each stream.
+const packetsOf = (inputs: number): ReadonlyArray<string> => [
+  ...Arr.range(0, inputs - 1).flatMap((input) => ["-map", `${input}:V:0?`, "-map", `${input}:a:0?`]),
+  ...["-c:v", "copy", "-c:a", "pcm_s16le", "-max_muxing_queue_size", "65536", "-f", "framemd5", "pipe:1"]
+]
+
+interface InputStream {
+  readonly kind: "Video" | "Audio"
+  readonly fields: ReadonlyArray<string>
+}
+
+interface OutputStream {
+  readonly header: Map<string, string>
+  readonly presented: Array<number>
+  /** In ticks, all packets together. */
+  total: number
+  last: { presented: number; duration: number }
+}
+
+/** Makes sense of what ffmpeg prints; with `decode`, an output that decodes stands before the one that lists packets. */
+const makeReport = (decode: boolean) => {
+  const output = decode ? 1 : 0
+  const inputs = new Map<number, { readonly container: string; readonly streams: Map<number, InputStream> }>()
+  const outputs = new Map<number, OutputStream>()
+  const mapping = new Map<string, number>()
+  let input: number | undefined
+  let decodedFrames: number | undefined
+
+  const outputStream = (index: number): OutputStream => {
+    const known = outputs.get(index)
+    if (known !== undefined) return known
+    const fresh = { header: new Map(), presented: [], total: 0, last: { presented: -Infinity, duration: 0 } }
+    outputs.set(index, fresh)
+    return fresh
+  }
+
+  const stderr = (line: string): void => {
+    const frames = /^frame=(\d+)$/.exec(line)
+    if (frames !== null && decode) decodedFrames = Number(frames[1])
+    const text = line.startsWith("[info] ") ? line.slice(7) : line
+    const opened = /^Input #(\d+), (.*?), from '/.exec(text)
+    if (opened !== null) {
+      input = Number(opened[1])
+      inputs.set(input, { container: opened[2] ?? "", streams: new Map() })
+    } else if (/^(?:Stream mapping:|Output #)/.test(text)) {
+      input = undefined
+    }
+    const stream = /^\s*Stream #\d+:(\d+)(?:\[[^\]]*\])?(?:\([^)]*\))?: (Video|Audio): (.*)$/.exec(text)
+    if (stream !== null && input !== undefined && !text.includes("(attached pic)")) {
+      const kind = stream[2] === "Video" ? "Video" : "Audio"
+      inputs.get(input)?.streams.set(Number(stream[1]), { kind, fields: topLevelFields(stream[3] ?? "") })
+    }
+    const mapped = /^\s*Stream #(\d+):(\d+) -> #(\d+):(\d+)/.exec(text)
+    if (mapped !== null && Number(mapped[3]) === output) mapping.set(`${mapped[1]}:${mapped[2]}`, Number(mapped[4]))
+  }
+
+  const stdout = (line: string): void => {
+    const header = /^#(\w+) (\d+): *(.*)$/.exec(line) ?? /^#(extradata) (\d+), *\d+, *(\w+)/.exec(line)
+    if (header !== null) {
+      outputStream(Number(header[2])).header.set(header[1] ?? "", header[3] ?? "")
+    } else if (!line.startsWith("#")) {
+      const [index, , presented, duration] = line.split(",", 4).map(Number)
+      if (index === undefined || presented === undefined || duration === undefined) return
+      const stream = outputStream(index)
+      stream.presented.push(presented)
+      stream.total += duration
+      if (presented > stream.last.presented) stream.last = { presented, duration }
+    }
+  }
+
+  const media = (index: number): Media | undefined => {
+    const found = inputs.get(index)
+    if (found === undefined) return undefined
+    const streams = [...found.streams]
+    const first = (kind: InputStream["kind"]) => {
+      const entry = streams.find(([, stream]) => stream.kind === kind)
+      if (entry === undefined) return undefined
+      const [number, { fields }] = entry
+      const mapped = mapping.get(`${index}:${number}`)
+      const packets = mapped === undefined ? undefined : outputs.get(mapped)
+      const [numerator, denominator] = (packets?.header.get("tb") ?? "").split("/").map(Number)
+      if (packets === undefined || !numerator || !denominator) return undefined
+      return { number, fields, packets, tick: { numerator, denominator } }
+    }
+    const video = first("Video")
+    const audio = first("Audio")
+    return {
+      container: found.container,
+      streams: {
+        video: streams.filter(([, stream]) => stream.kind === "Video").length,
+        audio: streams.filter(([, stream]) => stream.kind === "Audio").length
+      },
+      video: video === undefined ? undefined : videoTrack(video, decodedFrames),
+      audio: audio === undefined ? undefined : audioTrack(audio)
+    }
+  }
+
+  return {
+    line: (stream: "stdout" | "stderr", text: string): void => (stream === "stdout" ? stdout(text) : stderr(text)),
+    media
+  }
+}
+
+interface MappedStream {
+  readonly number: number
+  readonly fields: ReadonlyArray<string>
+  readonly packets: OutputStream
+  readonly tick: FrameRate.TimeBase
+}
+
+const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): VideoTrack => {
+  const { fields, number, packets, tick } = stream
+  const timestamps = packets.presented.toSorted((a, b) => a - b)
+  const [width = 0, height = 0] = (packets.header.get("dimensions") ?? "").split("x").map(Number)
+  const claimed = fields.map((field) => /^([\d.]+) fps$/.exec(field)?.[1]).find((fps) => fps !== undefined)
+  const pixelFormat = /^[a-z]\w*/.exec(fields[1] ?? "")?.[0]
+  return {
+    index: number,
+    codec: packets.header.get("codec_id") ?? firstWord(fields[0]),
+    pixelFormat: pixelFormat === "none" ? undefined : pixelFormat,
+    width,
+    height,
+    tick,
+    timestamps,
+    lastDuration: packets.last.duration,
+    rate: FrameRate.fromTimestamps(
+      tick,
+      timestamps,
+      packets.last.duration,
+      claimed === undefined ? undefined : Number(claimed)
+    ),
+    decodedFrames,
+    setup: packets.header.get("extradata") ?? ""
+  }
+}
+
+const audioTrack = ({ fields, number, packets, tick }: MappedStream): AudioTrack => {
+  // Encoded to PCM, a tick is one sample.
+  const sampleRate = tick.denominator / tick.numerator
+  return {
+    index: number,
+    codec: firstWord(fields[0]),
+    sampleRate,
+    layout: fields[2] ?? "",
+    samples: packets.total,
+    start: packets.presented[0] ?? 0
+  }
+}
+
+const firstWord = (text: string | undefined): string => /^\S*/.exec(text ?? "")?.[0] ?? ""
+
+// Splits at the commas that stand in no brackets: `h264 (High) (avc1 / 0x31), yuv420p(tv, bt709), 64x64 [SAR 1:1]`.
+const topLevelFields = (text: string): ReadonlyArray<string> => {
+  const fields: Array<string> = []
+  let depth = 0
+  let start = 0
+  for (let at = 0; at <= text.length; at++) {
+    const char = text[at]
+    if (char === "(" || char === "[") depth++
+    else if (char === ")" || char === "]") depth--
+    else if (char === undefined || (char === "," && depth === 0)) {
+      fields.push(text.slice(start, at).trim())
+      start = at + 1
+    }
+  }
+  return fields
+}

@@ -1,0 +1,6 @@
+export * as ChunkFit from "./ChunkFit.ts"
+export * as Ffmpeg from "./Ffmpeg.ts"
+export * as FfmpegOutputCheck from "./FfmpegOutputCheck.ts"
+export * as FfmpegStitcher from "./FfmpegStitcher.ts"
+export * as FrameRate from "./FrameRate.ts"
+export * as MediaProbe from "./MediaProbe.ts"

@@ -1,0 +1,260 @@
+import * as FfmpegOutputCheck from "@helios-infra/stitcher-ffmpeg/FfmpegOutputCheck"
+import { OutputCheck } from "@helios-infra/core/OutputCheck"
+import type { VideoFormat } from "@helios-infra/core/VideoFormat"
+import type { WorkerJob, WorkerResult } from "@helios-infra/core/WorkerAdapter"
+import type { WorkerError } from "@helios-infra/core/WorkerError"
+import * as Environment from "@helios-infra/process/Environment"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import * as real from "./RealVideos.ts"
+
+const attempt = (file: string, meta?: { readonly frameCount?: number; readonly format?: VideoFormat }): WorkerJob => ({
+  id: "job/4/1.2",
+  command: "render",
+  meta: {
+    _tag: "Chunk",
+    jobId: "job",
+    run: 1,
+    attempt: 2,
+    output: { _tag: "File", path: file },
+    chunkId: 4,
+    startFrame: 0,
+    frameCount: 30,
+    format: { width: 64, height: 64, fps: "30" },
+    ...meta
+  }
+})
+
+const ended = (file: string | undefined): WorkerResult => ({
+  exitCode: 0,
+  stdout: "",
+  stderr: "",
+  durationMs: 1,
+  workerId: "w1",
+  ...(file === undefined ? {} : { output: { location: file, bytes: 1 } })
+})
+
+const check = (job: WorkerJob, result: WorkerResult, options?: FfmpegOutputCheck.Options) =>
+  Effect.flatMap(
+    real.service(OutputCheck, FfmpegOutputCheck.layer({ ffmpegPath: real.ffmpegPath, ...options })),
+    (service) => service.check(job, result)
+  )
+
+const assertInvalid = (error: WorkerError, text: RegExp) => {
+  assert.strictEqual(error.reason._tag, "OutputInvalid", error.message)
+  assert.deepInclude(error, { jobId: "job", chunkId: 4, attempt: 2, workerId: "w1" })
+  assert.match(error.reason.message, text)
+}
+
+describe("a good chunk", () => {
+  const good = [
+    ["24 fps", "24", real.bFrames, undefined, "mp4"],
+    ["23.976 fps", "24000/1001", real.x264, undefined, "mp4"],
+    ["29.97 fps with B-frames and PCM", "30000/1001", real.bFrames, real.pcm, "mov"],
+    ["30 fps with AAC", "30", real.x264, ["-c:a", "aac"], "mp4"],
+    ["30 fps with PCM in Matroska", "30", real.bFrames, real.pcm, "mkv"],
+    ["59.94 fps in Matroska", "60000/1001", real.x264, undefined, "mkv"]
+  ] as const
+  it.live.each(good)("is accepted, with what is known of it: %s", ([, fps, video, audio, extension]) =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const file = path.join(dir, `-a 'chunk'\n%d.${extension}`)
+      yield* real.render(file, { from: 3, to: 34, fps, video, ...(audio === undefined ? {} : { audio }) })
+      for (const format of [{ width: 64, height: 64, fps }, {}]) {
+        const output = yield* check(attempt(file, { frameCount: 31, format }), ended(file))
+        assert.deepStrictEqual(output, {
+          location: file,
+          bytes: (yield* Effect.promise(() => fs.stat(file))).size,
+          frames: 31,
+          format: {
+            width: 64,
+            height: 64,
+            fps,
+            codec: "h264",
+            pixelFormat: "yuv420p",
+            audio: audio === undefined ? "none" : `${audio[1]} 48000 stereo`
+          }
+        })
+      }
+    })
+  )
+
+  it.live("may be a single frame", () =>
+    Effect.gen(function* () {
+      const file = yield* real.render(path.join(yield* real.folder, "one.mp4"), { from: 7, to: 8, video: real.bFrames })
+      const output = yield* check(attempt(file, { frameCount: 1 }), ended(file))
+      assert.strictEqual(output.format?.fps, "30")
+      assertInvalid(
+        yield* Effect.flip(check(attempt(file, { frameCount: 1, format: { fps: "25" } }), ended(file))),
+        /expected 25 frames per second, found 30/
+      )
+    })
+  )
+})
+
+describe("a bad chunk", () => {
+  const bad: ReadonlyArray<readonly [string, (file: string) => Effect.Effect<unknown>, RegExp]> = [
+    ["missing", () => Effect.void, /expected a file at .*found no file/],
+    ["empty", (file) => Effect.promise(() => fs.writeFile(file, "")), /found an empty file/],
+    [
+      "a text",
+      (file) => Effect.promise(() => fs.writeFile(file, "not a video\n")),
+      /expected a video of 30 frames, found /
+    ],
+    [
+      "truncated",
+      (file) =>
+        Effect.andThen(real.render(file, { from: 0, to: 30 }), () =>
+          Effect.promise(async () => fs.truncate(file, (await fs.stat(file)).size - 100))
+        ),
+      /found .*(moov|Invalid)/s
+    ],
+    [
+      "truncated behind its index",
+      (file) =>
+        Effect.andThen(real.render(file, { from: 0, to: 30, video: [...real.x264, "-movflags", "+faststart"] }), () =>
+          Effect.promise(async () => fs.truncate(file, (await fs.stat(file)).size - 4000))
+        ),
+      /found /
+    ],
+    [
+      "broken inside",
+      (file) =>
+        Effect.andThen(real.render(file, { from: 0, to: 30 }), () =>
+          Effect.promise(async () => {
+            const bytes = await fs.readFile(file)
+            bytes.fill(0x5a, Math.floor(bytes.length * 0.3), Math.floor(bytes.length * 0.5))
+            await fs.writeFile(file, bytes)
+          })
+        ),
+      /expected a video of 30 frames, found /
+    ],
+    ["17 of 30 frames", (file) => real.render(file, { from: 0, to: 17 }), /expected 30 frames, found 17 frames/],
+    ["31 of 30 frames", (file) => real.render(file, { from: 0, to: 31 }), /expected 30 frames, found 31 frames/],
+    [
+      "another size",
+      (file) => real.render(file, { from: 0, to: 30, size: "64x32" }),
+      /expected height 64, found height 32/
+    ],
+    [
+      "another rate",
+      (file) => real.render(file, { from: 0, to: 30, fps: "25" }),
+      /expected 30 frames per second, found 25/
+    ],
+    [
+      "nearly the rate",
+      (file) => real.render(file, { from: 0, to: 30, fps: "30000/1001" }),
+      /expected 30 frames per second, found 30000\/1001/
+    ],
+    [
+      "a variable rate",
+      (file) =>
+        real.render(file, {
+          from: 0,
+          to: 0,
+          video: ["-vf", "trim=end_frame=30,setpts='if(lt(N,10),N,N+3)/30/TB'", "-vsync", "vfr", ...real.x264]
+        }),
+      /found a variable frame rate/
+    ],
+    [
+      "less sound than picture",
+      (file) => real.render(file, { from: 0, to: 30, audio: real.pcm, extraSamples: -480 }),
+      /expected 48000 samples of sound for 30 frames, found 47520/
+    ],
+    [
+      "sound that starts late",
+      (file) =>
+        Effect.gen(function* () {
+          const on = yield* real.render(`${file}-on.mov`, { from: 0, to: 30, audio: real.pcm })
+          yield* real.ffmpeg(
+            ...["-i", on, "-itsoffset", "0.05", "-i", on, "-map", "0:v", "-map", "1:a", "-c", "copy"],
+            ...["-f", "mov", `file:${file}`]
+          )
+        }),
+      /found sound that starts 50\.0 ms later/
+    ]
+  ]
+  it.live.each(bad)("is told what it was: %s", ([, make, text]) =>
+    Effect.gen(function* () {
+      const file = path.join(yield* real.folder, "chunk.mov")
+      yield* make(file)
+      assertInvalid(yield* Effect.flip(check(attempt(file), ended(file))), text)
+    })
+  )
+
+  it.live("is told by the pixel format, codec and sound that the first chunk had", () =>
+    Effect.gen(function* () {
+      const file = yield* real.render(path.join(yield* real.folder, "chunk.mov"), { from: 0, to: 30, audio: real.pcm })
+      const against = (format: VideoFormat) => Effect.flip(check(attempt(file, { format }), ended(file)))
+      assertInvalid(
+        yield* against({ pixelFormat: "yuv444p" }),
+        /expected pixelFormat yuv444p, found pixelFormat yuv420p/
+      )
+      assertInvalid(yield* against({ codec: "hevc" }), /expected codec hevc, found codec h264/)
+      assertInvalid(yield* against({ audio: "none" }), /expected audio none, found audio pcm_s16le 48000 stereo/)
+    })
+  )
+
+  it.live("is told when the attempt names no output", () =>
+    Effect.gen(function* () {
+      assertInvalid(
+        yield* Effect.flip(check(attempt("/place"), ended(undefined))),
+        /a file at \/place, found no output/
+      )
+    })
+  )
+})
+
+describe("the options", () => {
+  it.live("decode: packets counts frames, and looks into none", () =>
+    Effect.gen(function* () {
+      const file = yield* real.render(path.join(yield* real.folder, "chunk.mp4"), { from: 0, to: 30 })
+      const bytes = yield* Effect.promise(() => fs.readFile(file))
+      bytes.fill(0x5a, Math.floor(bytes.length * 0.3), Math.floor(bytes.length * 0.5))
+      yield* Effect.promise(() => fs.writeFile(file, bytes))
+      const output = yield* check(attempt(file), ended(file), { decode: "packets" })
+      assert.strictEqual(output.frames, 30)
+      assertInvalid(
+        yield* Effect.flip(check(attempt(file, { frameCount: 29 }), ended(file), { decode: "packets" })),
+        /expected 29 frames, found 30/
+      )
+    })
+  )
+})
+
+describe("a merge command", () => {
+  const merge = (outputFile?: string): WorkerJob => ({
+    id: "job/merge/1.1",
+    command: "merge",
+    meta: { _tag: "Merge", jobId: "job", run: 1, attempt: 1, output: { _tag: "File", path: "/place/out.mp4" } },
+    ...(outputFile === undefined ? {} : { outputFile })
+  })
+
+  it.live("must have written its file, where that is known", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* real.folder, "out.mp4")
+      const missing = yield* Effect.flip(check(merge("out.mp4"), ended(file)))
+      assert.match(missing.message, /merge command.*found no file/)
+      yield* Effect.promise(() => fs.writeFile(file, "whatever it writes"))
+      assert.deepStrictEqual(yield* check(merge("out.mp4"), ended(file)), { location: file, bytes: 18 })
+      assert.match((yield* Effect.flip(check(merge("out.mp4"), ended(undefined)))).message, /found no output/)
+      assert.deepStrictEqual(yield* check(merge(), ended(undefined)), { location: "/place/out.mp4", bytes: 0 })
+    })
+  )
+})
+
+describe("ffmpeg", () => {
+  it.live("that is missing is not a reason to render again", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const file = yield* real.render(path.join(dir, "chunk.mp4"), { from: 0, to: 30 })
+      const error = yield* Effect.flip(check(attempt(file), ended(file), { ffmpegPath: undefined })).pipe(
+        Effect.provideService(Environment.ParentEnvironment, { PATH: dir })
+      )
+      assert.deepInclude(error.reason, { _tag: "Refused", why: "NotFound" })
+      assert.match(error.message, /apt install ffmpeg/)
+    })
+  )
+})
