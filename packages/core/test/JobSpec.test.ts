@@ -37,7 +37,7 @@ const problemsOf = (input: unknown): ReadonlyArray<string> =>
     )
   )
 
-const errorOf = (effect: Effect.Effect<unknown, JobSpec.JobSpecError>): JobSpec.JobSpecError =>
+const errorOf = (effect: Effect.Effect<JobSpec.JobSpec, JobSpec.JobSpecError>): JobSpec.JobSpecError =>
   Effect.runSync(Effect.flip(effect))
 
 /** What Helios CLI 0.45.2 with renderer 1.78.3 wrote: `helios render comp.html -o out/film.mp4 --duration 10 --concurrency 4 --emit-job job.json`. */
@@ -81,7 +81,7 @@ const SoundJob = Arbitrary.all({
     return {
       ...extra.job,
       metadata: { ...extra.metadata, totalFrames: end - first, fps },
-      chunks: chunks.sort((a, b) => a.order - b.order).map(({ chunk }) => chunk)
+      chunks: chunks.toSorted((a, b) => a.order - b.order).map(({ chunk }) => chunk)
     }
   })
 )
@@ -129,7 +129,7 @@ describe("JobSpec.decode", () => {
   it.prop("takes ranges exactly when they hold every frame once", [Ranges], ([{ ranges, totalFrames }]) => {
     const frames = ranges
       .flatMap(({ count, start }) => Array.from({ length: count }, (_, index) => start + index))
-      .sort((a, b) => a - b)
+      .toSorted((a, b) => a - b)
     const once = frames.length === totalFrames && frames.every((frame, index) => frame === (frames[0] ?? 0) + index)
     const problems = problemsOf(
       job(
