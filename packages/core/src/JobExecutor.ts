@@ -58,6 +58,8 @@ export interface Run {
   readonly options: Options
   /** Completes when somebody wants the run to stop. */
   readonly stop: Effect.Effect<"cancelled" | "paused">
+  /** Done once the run stands in the journal; what is wrong with the options is known by then. */
+  readonly onStarted?: Effect.Effect<unknown> | undefined
   /** Told of everything that attempts say while they run; must not throw. */
   readonly onSignal?: ChunkScheduler.Options["onSignal"] | undefined
 }
@@ -132,6 +134,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   ) {
     const finish = yield* makeFinish(request, prefix)
     yield* writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }])
+    yield* request.onStarted ?? Effect.void
     const halt = Deferred.makeUnsafe<void>()
     const rendering = yield* ChunkScheduler.run(
       chunks.filter((chunk) => open.has(chunk.id)),
@@ -236,14 +239,16 @@ const makeFinish = Effect.fnUntraced(function* (
       return yield* new InvalidRequest({ fix: "a stitcher needs an outputFile: say where the final file goes" })
     }
     const staged = yield* workspace.stage(outputFile)
-    const stitching = stitcher.value.stitch({
-      inputs: prefix.outputs,
-      total,
-      frames: metadata.totalFrames,
-      fps: FrameRate.format(JobSpec.frameRate(job.spec)),
-      output: staged.path,
-      format: options.container
-    })
+    const stitching = Effect.suspend(() =>
+      stitcher.value.stitch({
+        inputs: prefix.outputs,
+        total,
+        frames: metadata.totalFrames,
+        fps: FrameRate.format(JobSpec.frameRate(job.spec)),
+        output: staged.path,
+        format: options.container
+      })
+    )
     const consumed = Effect.suspend(() =>
       prefix.read() === total
         ? Effect.void

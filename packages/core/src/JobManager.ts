@@ -139,7 +139,7 @@ const make = Effect.gen(function* () {
     return context
   }
 
-  const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, begun: Effect.Effect<unknown>) {
+  const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, onStarted?: Effect.Effect<unknown>) {
     const before = yield* read(jobId)
     if (before.status === "completed") return before
     const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
@@ -168,14 +168,12 @@ const make = Effect.gen(function* () {
     return yield* read(jobId)
   }, Effect.scoped)
 
-  const runJob = (jobId: string, options: RunOptions, begun: Effect.Effect<unknown>) =>
-    Effect.mapError(execute(jobId, options, begun), (error) =>
+  const runJob = (jobId: string, options: RunOptions, onStarted?: Effect.Effect<unknown>) =>
+    Effect.mapError(execute(jobId, options, onStarted), (error) =>
       error._tag === "JobError" ? error : failing(jobId)(error)
     )
 
-  const run: JobManager["Service"]["run"] = Effect.fn("JobManager.run")((jobId, options = {}) =>
-    runJob(jobId, options, Effect.void)
-  )
+  const run: JobManager["Service"]["run"] = Effect.fn("JobManager.run")((jobId, options = {}) => runJob(jobId, options))
 
   const start: JobManager["Service"]["start"] = Effect.fn("JobManager.start")(function* (jobId, options = {}) {
     const begun = yield* Deferred.make<void, JobError>()

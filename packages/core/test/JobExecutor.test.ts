@@ -1,0 +1,514 @@
+import {
+  JobExecutor,
+  JobRepository,
+  JobSpec,
+  JobState,
+  VideoStitcher,
+  WorkerError,
+  type JobError,
+  type JobEvent
+} from "@helios-infra/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import * as Fakes from "./Fakes.ts"
+import { pass, settle } from "./TestTime.ts"
+
+interface Setup {
+  readonly options?: JobExecutor.Options
+  readonly stitcher?: VideoStitcher.VideoStitcher["Service"]
+  readonly spec?: unknown
+  /** Stands in for the repository's append. */
+  readonly append?: (
+    append: JobRepository.JobWriter["append"]
+  ) => (events: ReadonlyArray<JobEvent.JobEvent>) => ReturnType<JobRepository.JobWriter["append"]>
+}
+
+/** Begins the next run of a job in a repository of the test's own. */
+const begin = Effect.fnUntraced(function* (
+  machine: Fakes.Machine,
+  repository: JobRepository.JobRepository["Service"],
+  setup: Setup
+) {
+  const scope = yield* Scope.make()
+  const writer = yield* repository.openWriter("job", { takeOver: "if-dead" }).pipe(Scope.provide(scope))
+  const state = Effect.map(Stream.runCollect(repository.read("job")), (records) => {
+    const folded = JobState.fold("job", records)
+    assert(folded !== undefined)
+    return folded
+  })
+  const stop = yield* Deferred.make<"cancelled" | "paused">()
+  const stitcher =
+    setup.stitcher === undefined ? Context.empty() : Context.make(VideoStitcher.VideoStitcher, setup.stitcher)
+  const fiber = yield* JobExecutor.run({
+    job: yield* state,
+    writer: setup.append === undefined ? writer : { ...writer, append: setup.append(writer.append) },
+    options: setup.options ?? {},
+    stop: Deferred.await(stop)
+  }).pipe(
+    Effect.provide(stitcher),
+    Effect.provide(Fakes.layerWorker(machine)),
+    Effect.onExit(() => Scope.close(scope, Exit.void)),
+    Effect.forkChild
+  )
+  yield* settle
+  const events = Effect.map(Stream.runCollect(repository.read("job")), (records) => records.map(({ event }) => event))
+  return { fiber, stop, state, events }
+})
+
+const start = Effect.fnUntraced(function* (machine: Fakes.Machine, setup: Setup = {}) {
+  const repository = Context.get(yield* Layer.build(JobRepository.layerMemory), JobRepository.JobRepository)
+  const spec = yield* JobSpec.decode(setup.spec ?? Fakes.job(3))
+  yield* repository.create("job", { _tag: "JobCreated", version: 1, spec })
+  const begun = yield* begin(machine, repository, setup)
+  return { ...begun, again: (next: Setup = setup) => begin(machine, repository, next) }
+})
+
+const reasonOf = (fiber: Fiber.Fiber<void, JobError.JobError>) =>
+  Effect.map(Effect.flip(Fiber.join(fiber)), (error) => {
+    assert.strictEqual(error.jobId, "job")
+    return error.reason
+  })
+
+const lastEvent = (events: ReadonlyArray<JobEvent.JobEvent>) => {
+  const last = events.at(-1)
+  assert(last?._tag === "RunEnded", "the journal ends with the end of the run")
+  return last
+}
+
+const stitcherThat = (stitch: VideoStitcher.VideoStitcher["Service"]["stitch"]) =>
+  VideoStitcher.VideoStitcher.of({ stitch })
+
+const out = { outputFile: "out.mp4" }
+
+describe("JobExecutor", () => {
+  describe("the final file", () => {
+    it.effect("is what the stitcher made of the chunks in frame order", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ chunkId }) => Effect.sleep(`${3 - chunkId} seconds`), { concurrency: 3 })
+        const run = yield* start(machine, { stitcher: machine.stitcher, options: out })
+        yield* pass("4 seconds")
+        yield* Fiber.join(run.fiber)
+        assert.deepStrictEqual(machine.stitched, [[0, 1, 2]])
+        const state = yield* run.state
+        assert.strictEqual(state.status, "completed")
+        assert.strictEqual(state.outputFile, "/job/out.mp4")
+        assert.deepStrictEqual([...machine.files], [["/job/out.mp4", 300]])
+      })
+    )
+
+    it.effect("is in the making while later chunks still render", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ chunkId }) => Effect.sleep(`${chunkId + 1} seconds`), { concurrency: 3 })
+        const read: Array<number> = []
+        const stitcher = stitcherThat((request) =>
+          Stream.runForEach(request.inputs, (input) => Effect.sync(() => read.push(input.chunkId))).pipe(
+            Effect.andThen(machine.stitcher.stitch(request))
+          )
+        )
+        const run = yield* start(machine, { stitcher, options: out })
+        yield* pass("2 seconds")
+        assert.deepStrictEqual(read, [0, 1])
+        yield* pass("1 second")
+        yield* Fiber.join(run.fiber)
+        assert.deepStrictEqual(read, [0, 1, 2])
+      })
+    )
+
+    it.effect("needs a name, before anything starts", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const run = yield* start(machine, { stitcher: machine.stitcher })
+        const reason = yield* reasonOf(run.fiber)
+        assert.strictEqual(reason._tag, "InvalidRequest")
+        assert.match(reason.message, /outputFile/)
+        assert.strictEqual(machine.attempts.length, 0)
+        assert.strictEqual((yield* run.state).status, "pending")
+      })
+    )
+
+    it.effect(
+      "is not there when the stitcher fails; chunks that still render are stopped, the accepted ones kept",
+      () =>
+        Effect.gen(function* () {
+          const machine = Fakes.machine(({ chunkId }) => Effect.sleep(chunkId === 0 ? "1 second" : "1 hour"), {
+            concurrency: 3
+          })
+          const stitcher = stitcherThat((request) =>
+            Stream.runHead(request.inputs).pipe(
+              Effect.andThen(
+                new VideoStitcher.StitchError({
+                  chunkId: 0,
+                  reason: new VideoStitcher.ToolFailed({ exitCode: 1, stderrTail: "moov atom not found" })
+                })
+              )
+            )
+          )
+          const run = yield* start(machine, { stitcher, options: out })
+          yield* pass("2 seconds")
+          const reason = yield* reasonOf(run.fiber)
+          assert.match(reason.message, /chunk 0.*exited with 1.*moov atom not found/s)
+          assert.strictEqual(machine.running(), 0)
+          const state = yield* run.state
+          assert.strictEqual(state.status, "failed")
+          assert.deepStrictEqual(state.error?.chunkId, 0)
+          assert.deepStrictEqual([...machine.files.keys()], ["/job/.helios/job/0-1.1-part_0.mov"])
+        })
+    )
+
+    it.effect("is not there when the stitcher stops early", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const stitcher = stitcherThat((request) =>
+          Stream.runCollect(Stream.take(request.inputs, 2)).pipe(
+            Effect.map(() => {
+              machine.files.set(request.output, 1)
+              return { outputFile: request.output, bytes: 1, frames: 20, durationMs: 0 }
+            })
+          )
+        )
+        const run = yield* start(machine, { stitcher, options: out })
+        const reason = yield* reasonOf(run.fiber)
+        assert.match(reason.message, /after reading 2 of 3 chunks/)
+        assert.isFalse([...machine.files.keys()].some((path) => path.startsWith("/job/out.mp4")))
+      })
+    )
+
+    it.effect("a stitcher that hangs can be stopped, and leaves nothing", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        let stopped = false
+        const stitcher = stitcherThat((request) => {
+          machine.files.set(request.output, 1)
+          return Effect.onInterrupt(Effect.never, () => Effect.sync(() => (stopped = true)))
+        })
+        const run = yield* start(machine, { stitcher, options: out })
+        yield* pass("1 second")
+        yield* Deferred.succeed(run.stop, "cancelled")
+        assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
+        assert.isTrue(stopped)
+        assert.isFalse([...machine.files.keys()].some((path) => path.startsWith("/job/out.mp4")))
+        assert.strictEqual((yield* run.state).status, "cancelled")
+      })
+    )
+
+    it.effect("a stitcher that throws fails the job and does not hide why", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 hour"))
+        const stitcher = stitcherThat(() => {
+          throw new RangeError("out of range")
+        })
+        const run = yield* start(machine, { stitcher, options: out })
+        yield* pass("1 second")
+        const exit = yield* Fiber.await(run.fiber)
+        assert(Exit.isFailure(exit))
+        assert.isTrue(Cause.hasDies(exit.cause))
+        assert.strictEqual(machine.running(), 0)
+        const state = yield* run.state
+        assert.strictEqual(state.status, "failed")
+        assert.match(state.error?.message ?? "", /out of range/)
+      })
+    )
+  })
+
+  describe("without a stitcher", () => {
+    it.effect("the chunks under their own names are the result", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const run = yield* start(machine)
+        yield* Fiber.join(run.fiber)
+        assert.deepStrictEqual([...machine.files.keys()].sort(), [
+          "/job/part_0.mov",
+          "/job/part_1.mov",
+          "/job/part_2.mov"
+        ])
+        assert.strictEqual((yield* run.state).status, "completed")
+      })
+    )
+
+    it.effect("the merge command runs once all chunks are there under their names", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ chunkId, job }) =>
+          Effect.sync(() => {
+            if (chunkId >= 0) return
+            assert.strictEqual(job.command, "merge out.mp4 part_*.mov")
+            assert.isTrue(machine.files.has("/job/part_2.mov"))
+          })
+        )
+        const spec = Fakes.job(3, 10, { mergeCommand: "merge out.mp4 part_*.mov" })
+        const run = yield* start(machine, { spec, options: out })
+        yield* Fiber.join(run.fiber)
+        assert.strictEqual(machine.attempts.length, 4)
+        assert.isTrue(machine.files.has("/job/out.mp4"))
+        assert.strictEqual((yield* run.state).outputFile, "/job/out.mp4")
+      })
+    )
+
+    it.effect("a merge command that does not name the final file is taken at its word", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const spec = Fakes.job(2, 10, { mergeCommand: "merge-all" })
+        const run = yield* start(machine, { spec })
+        yield* Fiber.join(run.fiber)
+        const state = yield* run.state
+        assert.strictEqual(state.status, "completed")
+        assert.isUndefined(state.outputFile)
+      })
+    )
+
+    it.effect("a merge command that fails is tried again like a chunk, on the merge adapter", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const merger = Fakes.machine(({ attempt, fail }) => (attempt < 3 ? fail(Fakes.reasonOf.failed) : Effect.void))
+        const spec = Fakes.job(2, 10, { mergeCommand: "merge-all" })
+        const run = yield* start(machine, { spec, options: { mergeAdapter: merger.adapter } })
+        yield* pass("10 seconds")
+        yield* Fiber.join(run.fiber)
+        assert.strictEqual(machine.attempts.length, 2)
+        assert.strictEqual(merger.attempts.length, 3)
+      })
+    )
+
+    it.effect("a merge command that keeps failing fails the job and says so", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ chunkId, fail }) => (chunkId < 0 ? fail(Fakes.reasonOf.failed) : Effect.void))
+        const spec = Fakes.job(2, 10, { mergeCommand: "merge-all" })
+        const run = yield* start(machine, { spec, options: { retries: 0 } })
+        const reason = yield* reasonOf(run.fiber)
+        assert.instanceOf(reason, WorkerError.WorkerError)
+        assert.strictEqual((yield* run.state).status, "failed")
+      })
+    )
+
+    it.effect("a merge command can be stopped", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ chunkId }) => (chunkId < 0 ? Effect.never : Effect.void))
+        const run = yield* start(machine, { spec: Fakes.job(2, 10, { mergeCommand: "merge-all" }) })
+        assert.strictEqual(machine.running(), 1)
+        yield* Deferred.succeed(run.stop, "cancelled")
+        assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
+        assert.strictEqual(machine.running(), 0)
+      })
+    )
+  })
+
+  describe("the journal", () => {
+    it.effect("tells the run from its start to its end", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const run = yield* start(machine, { stitcher: machine.stitcher, options: { ...out, concurrency: 1 } })
+        yield* Fiber.join(run.fiber)
+        assert.deepStrictEqual(
+          (yield* run.events).map((event) => event._tag),
+          [
+            "JobCreated",
+            "RunStarted",
+            ...Array.from({ length: 3 }, () => ["AttemptStarted", "ChunkAccepted"]).flat(),
+            "Stitched",
+            "RunEnded"
+          ]
+        )
+        assert.strictEqual(lastEvent(yield* run.events).how, "completed")
+      })
+    )
+
+    it.effect("gets whatever is pending in one append", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 second"), { concurrency: 50 })
+        let appends = 0
+        const run = yield* start(machine, {
+          spec: Fakes.job(50),
+          append: (append) => (events) => {
+            appends++
+            return Effect.andThen(Effect.sleep("100 millis"), append(events))
+          }
+        })
+        yield* pass("2 seconds")
+        yield* Fiber.join(run.fiber)
+        assert.isBelow(appends, 6)
+      })
+    )
+
+    it.effect("a chunk counts only once its append has returned", () =>
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>()
+        const machine = Fakes.machine()
+        const run = yield* start(machine, {
+          stitcher: machine.stitcher,
+          options: out,
+          append: (append) => (events) =>
+            events.some((event) => event._tag === "ChunkAccepted")
+              ? Effect.andThen(Deferred.await(gate), append(events))
+              : append(events)
+        })
+        yield* pass("1 second")
+        assert.deepStrictEqual(machine.stitched, [])
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.join(run.fiber)
+        assert.deepStrictEqual(machine.stitched, [[0, 1, 2]])
+      })
+    )
+
+    it.effect("that fails stops everything and fails the job", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ chunkId }) => (chunkId === 0 ? Effect.void : Effect.sleep("1 hour")))
+        const broken = new JobRepository.RepositoryError({
+          jobId: "job",
+          reason: new JobRepository.Unavailable({ cause: new Error("disk on fire") })
+        })
+        const run = yield* start(machine, {
+          append: (append) => (events) =>
+            events.some((event) => event._tag === "ChunkAccepted") ? Effect.fail(broken) : append(events)
+        })
+        const reason = yield* reasonOf(run.fiber)
+        assert.match(reason.message, /disk on fire/)
+        assert.strictEqual(machine.running(), 0)
+        assert.strictEqual(lastEvent(yield* run.events).how, "failed")
+      })
+    )
+
+    it.effect("that hangs does not keep a stopped run alive for ever", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 second"))
+        const run = yield* start(machine, {
+          append: (append) => (events) => (events[0]?._tag === "RunStarted" ? append(events) : Effect.never)
+        })
+        yield* pass("3 seconds")
+        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* pass("75 seconds", "1 second")
+        assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
+        assert.strictEqual(machine.running(), 0)
+      })
+    )
+
+    it.effect("says who took over when it is fenced", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 second"))
+        const run = yield* start(machine, {
+          append: (append) => (events) =>
+            events[0]?._tag === "RunStarted"
+              ? append(events)
+              : Effect.fail(
+                  new JobRepository.RepositoryError({ jobId: "job", reason: new JobRepository.Fenced({ run: 1 }) })
+                )
+        })
+        yield* pass("1 second")
+        assert.match((yield* reasonOf(run.fiber)).message, /taken over/)
+        assert.strictEqual(machine.running(), 0)
+      })
+    )
+  })
+
+  describe("stopping", () => {
+    it.effect(
+      "interruption pauses: accepted outputs stay, everything else goes, the next run renders only the rest",
+      () =>
+        Effect.gen(function* () {
+          let slow = true
+          const machine = Fakes.machine(({ chunkId }) => Effect.sleep(chunkId === 2 && slow ? "1 hour" : "1 second"), {
+            concurrency: 1
+          })
+          const setup = { stitcher: machine.stitcher, options: out }
+          const run = yield* start(machine, setup)
+          yield* pass("3 seconds")
+          yield* Fiber.interrupt(run.fiber)
+          assert.strictEqual(machine.running(), 0)
+          const paused = yield* run.state
+          assert.strictEqual(paused.status, "paused")
+          assert.deepStrictEqual(
+            paused.chunks.map((chunk) => chunk.status),
+            ["accepted", "accepted", "pending"]
+          )
+          assert.strictEqual(machine.files.size, 2)
+
+          slow = false
+          const before = machine.attempts.length
+          const next = yield* run.again(setup)
+          yield* pass("2 seconds")
+          yield* Fiber.join(next.fiber)
+          assert.deepStrictEqual(
+            machine.attempts.slice(before).map((attempt) => attempt.chunkId),
+            [2]
+          )
+          assert.deepStrictEqual(machine.stitched, [[0, 1, 2]])
+          const state = yield* next.state
+          assert.strictEqual(state.status, "completed")
+          assert.strictEqual(state.run, 2)
+        })
+    )
+
+    it.effect("a pause asked for by somebody ends the run as paused", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 hour"))
+        const run = yield* start(machine)
+        yield* Deferred.succeed(run.stop, "paused")
+        assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobPaused")
+        assert.strictEqual((yield* run.state).status, "paused")
+      })
+    )
+
+    it.effect("what could not be stopped stands in the journal", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ signal }) =>
+          Effect.onInterrupt(Effect.never, () =>
+            Effect.sync(() => signal({ _tag: "NotStopped", detail: "request r-1" }))
+          )
+        )
+        const run = yield* start(machine, { options: { concurrency: 1 } })
+        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* Fiber.await(run.fiber)
+        assert.deepStrictEqual((yield* run.state).leftover, ["chunk 0, attempt 1: request r-1"])
+      })
+    )
+
+    it.effect("attempts that never stop do not keep the run for ever, and are told of", () =>
+      Effect.gen(function* () {
+        const forever = yield* Deferred.make<void>()
+        const machine = Fakes.machine(() => Effect.onInterrupt(Effect.never, () => Deferred.await(forever)))
+        const run = yield* start(machine)
+        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* pass("61 seconds", "1 second")
+        yield* Fiber.await(run.fiber)
+        assert.match((yield* run.state).leftover?.join() ?? "", /had not stopped/)
+        yield* Deferred.succeed(forever, undefined)
+      })
+    )
+
+    it.effect("once the file is in place the job is completed, whoever wants it stopped now", () =>
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>()
+        const machine = Fakes.machine()
+        const run = yield* start(machine, {
+          stitcher: machine.stitcher,
+          options: out,
+          append: (append) => (events) =>
+            events.some((event) => event._tag === "Stitched")
+              ? Effect.andThen(Deferred.await(gate), append(events))
+              : append(events)
+        })
+        assert.isTrue(machine.files.has("/job/out.mp4"))
+        yield* Deferred.succeed(run.stop, "cancelled")
+        const interrupting = yield* Effect.forkChild(Fiber.interrupt(run.fiber))
+        yield* settle
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.join(interrupting)
+        assert.strictEqual((yield* run.state).status, "completed")
+        assert.deepStrictEqual([...machine.files.keys()], ["/job/out.mp4"])
+      })
+    )
+  })
+
+  it.effect("a chunk that fails fails the job, named in its state", () =>
+    Effect.gen(function* () {
+      const machine = Fakes.machine(({ chunkId, fail }) => (chunkId === 1 ? fail(Fakes.reasonOf.refused) : Effect.void))
+      const run = yield* start(machine, { stitcher: machine.stitcher, options: out })
+      const reason = yield* reasonOf(run.fiber)
+      assert.strictEqual(reason._tag, "ChunkFailed")
+      const state = yield* run.state
+      assert.strictEqual(state.status, "failed")
+      assert.strictEqual(state.error?._tag, "ChunkFailed")
+      assert.strictEqual(state.error?.chunkId, 1)
+      assert.strictEqual(state.chunks[1]?.error?._tag, "Refused")
+      assert.isBelow(state.progress, 1)
+    })
+  )
+})
