@@ -1,0 +1,6 @@
+export * as Command from "./Command.ts"
+export * as CommandLine from "./CommandLine.ts"
+export * as Environment from "./Environment.ts"
+export * as OutputLines from "./OutputLines.ts"
+export * as ProcessError from "./ProcessError.ts"
+export * as Strays from "./Strays.ts"
