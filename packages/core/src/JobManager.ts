@@ -147,7 +147,6 @@ const make = Effect.gen(function* () {
     const job = yield* read(jobId)
     if (job.status === "completed") return job
     if (job.status === "cancelled") return yield* new JobCancelled()
-    yield* begun
     const wish = repository.requests(jobId).pipe(
       Stream.take(1),
       Stream.runHead,
@@ -161,6 +160,7 @@ const make = Effect.gen(function* () {
       writer,
       options,
       stop: wish,
+      onStarted,
       onSignal: (chunkId, attempt, signal) => {
         if (signal._tag === "Frames") PubSub.publishUnsafe(signals, { jobId, chunkId, attempt, done: signal.done })
       }
