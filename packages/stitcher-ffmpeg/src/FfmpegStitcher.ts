@@ -428,6 +428,9 @@ const inputOf = Effect.fnUntraced(function* ({
   yield* unwritable(request.output, () => fs.writeFile(path.join(folder, list), concatList(chunks, links, rate)))
   return [
     ...["-protocol_whitelist", "file,pipe", "-format_whitelist", `concat,${MediaProbe.containers}`],
+    // Decoding times are made anew from the display times: a chunk of one or two frames has no B-frames to wait for, so
+    // that its own would overlap with its neighbours'.
+    ...["-fflags", "+igndts"],
     ...["-f", "concat", "-i", list]
   ]
 })
@@ -458,12 +461,13 @@ const verify = Effect.fnUntraced(function* (
   { chunks, joined, links, plan, rate, request }: Joining
 ): Effect.fn.Return<void, StitchError> {
   const invalid = (expected: string, found: string) => failWith(new ResultInvalid({ expected, found }))
-  const { audio, streams, video } = yield* MediaProbe.probe(ffmpeg, joined).pipe(
+  const media = yield* MediaProbe.probe(ffmpeg, joined).pipe(
     Effect.catchTags({
       MediaUnreadable: (error) => invalid("a file that ffmpeg can read", error.detail),
       ProcessError: toolBroken
     })
   )
+  const { audio, streams, video } = media
   const sounds = plan.audio === undefined ? 0 : 1
   if (video === undefined || streams.video !== 1 || streams.audio !== sounds) {
     return yield* invalid(
@@ -487,8 +491,18 @@ const verify = Effect.fnUntraced(function* (
   if (video.lastDuration !== 0 && Math.abs(video.lastDuration - frameTicks) >= 1) {
     return yield* invalid(`a last frame of ${frameTicks} ticks`, `one of ${video.lastDuration} ticks`)
   }
+  // The header rounds to hundredths, and sound may be a block longer than the picture.
+  const over = media.seconds - FrameRate.unitsOf(rate, request.frames, 1)
+  const blockLength = audio === undefined || plan.audio === undefined ? 0 : plan.audio.tolerance / audio.sampleRate
+  const frameLength = FrameRate.unitsOf(rate, 1, 1)
+  if (over < -frameLength / 2 - 0.01 || over > frameLength / 2 + 0.01 + blockLength + media.start) {
+    return yield* invalid(
+      `a length of ${FrameRate.unitsOf(rate, request.frames, 1).toFixed(3)} s`,
+      `${media.seconds} s`
+    )
+  }
   const { audio: _, ...picture } = plan.first.format
-  const difference = VideoFormat.difference(picture, MediaProbe.formatOf({ container: "", streams, video, audio }))
+  const difference = VideoFormat.difference(picture, MediaProbe.formatOf(media))
   if (difference !== undefined) return yield* invalid(difference.expected, difference.found)
   if (plan.audio !== undefined && audio !== undefined) {
     const { samples, tolerance } = plan.audio

@@ -57,6 +57,9 @@ export interface AudioTrack {
 export interface Media {
   /** The names of the container as ffmpeg gives them: `"mov,mp4,m4a,3gp,3g2,mj2"`. */
   readonly container: string
+  /** When the file starts and how long it is by its header, in seconds; 0 when that does not say. */
+  readonly start: number
+  readonly seconds: number
   /** How many streams of each kind there are; cover pictures are no video. */
   readonly streams: { readonly video: number; readonly audio: number }
   /** The first of the video streams. */
@@ -180,6 +183,13 @@ const packetsOf = (inputs: number): ReadonlyArray<string> => [
   ...["-c:v", "copy", "-c:a", "pcm_s16le", "-max_muxing_queue_size", "65536", "-f", "framemd5", "pipe:1"]
 ]
 
+interface Input {
+  readonly container: string
+  readonly streams: Map<number, InputStream>
+  start: number
+  seconds: number
+}
+
 interface InputStream {
   readonly kind: "Video" | "Audio"
   readonly fields: ReadonlyArray<string>
@@ -196,7 +206,7 @@ interface OutputStream {
 /** Makes sense of what ffmpeg prints; with `decode`, an output that decodes stands before the one that lists packets. */
 const makeReport = (decode: boolean) => {
   const output = decode ? 1 : 0
-  const inputs = new Map<number, { readonly container: string; readonly streams: Map<number, InputStream> }>()
+  const inputs = new Map<number, Input>()
   const outputs = new Map<number, OutputStream>()
   const mapping = new Map<string, number>()
   let input: number | undefined
@@ -217,14 +227,20 @@ const makeReport = (decode: boolean) => {
     const opened = /^Input #(\d+), (.*?), from '/.exec(text)
     if (opened !== null) {
       input = Number(opened[1])
-      inputs.set(input, { container: opened[2] ?? "", streams: new Map() })
+      inputs.set(input, { container: opened[2] ?? "", streams: new Map(), start: 0, seconds: 0 })
     } else if (/^(?:Stream mapping:|Output #)/.test(text)) {
       input = undefined
     }
+    const current = input === undefined ? undefined : inputs.get(input)
+    const length = /^\s*Duration: (\d+):(\d+):([\d.]+)(?:, start: (-?[\d.]+))?/.exec(text)
+    if (length !== null && current !== undefined) {
+      current.seconds = Number(length[1]) * 3600 + Number(length[2]) * 60 + Number(length[3])
+      current.start = Number(length[4] ?? 0)
+    }
     const stream = /^\s*Stream #\d+:(\d+)(?:\[[^\]]*\])?(?:\([^)]*\))?: (Video|Audio): (.*)$/.exec(text)
-    if (stream !== null && input !== undefined && !text.includes("(attached pic)")) {
+    if (stream !== null && current !== undefined && !text.includes("(attached pic)")) {
       const kind = stream[2] === "Video" ? "Video" : "Audio"
-      inputs.get(input)?.streams.set(Number(stream[1]), { kind, fields: topLevelFields(stream[3] ?? "") })
+      current.streams.set(Number(stream[1]), { kind, fields: topLevelFields(stream[3] ?? "") })
     }
     const mapped = /^\s*Stream #(\d+):(\d+) -> #(\d+):(\d+)/.exec(text)
     if (mapped !== null && Number(mapped[3]) === output) mapping.set(`${mapped[1]}:${mapped[2]}`, Number(mapped[4]))
@@ -262,6 +278,8 @@ const makeReport = (decode: boolean) => {
     const audio = first("Audio")
     return {
       container: found.container,
+      start: found.start,
+      seconds: found.seconds,
       streams: {
         video: streams.filter(([, stream]) => stream.kind === "Video").length,
         audio: streams.filter(([, stream]) => stream.kind === "Audio").length

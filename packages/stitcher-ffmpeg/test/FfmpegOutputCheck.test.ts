@@ -109,7 +109,7 @@ describe("a bad chunk", () => {
         Effect.andThen(real.render(file, { from: 0, to: 30 }), () =>
           Effect.promise(async () => fs.truncate(file, (await fs.stat(file)).size - 100))
         ),
-      /found .*(moov|Invalid)/s
+      /expected a video of 30 frames, found \S/
     ],
     [
       "truncated behind its index",

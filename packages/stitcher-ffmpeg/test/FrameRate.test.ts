@@ -36,7 +36,7 @@ describe("FrameRate", () => {
     const tick = { numerator: 1, denominator: 1000 }
     const rounded = Array.from({ length: 3000 }, (_, frame) => Math.round((frame * 1001) / 30))
     assert.isUndefined(FrameRate.firstOffGrid(ntsc, tick, rounded))
-    assert.strictEqual(FrameRate.firstOffGrid(thirty, tick, rounded), 46)
+    assert.strictEqual(FrameRate.firstOffGrid(thirty, tick, rounded), 26)
     assert.strictEqual(FrameRate.firstOffGrid(FrameRate.make(1000, 1), { numerator: 1, denominator: 999 }, [0, 1]), 0)
   })
 
