@@ -373,7 +373,7 @@ const name = (c, beat) => {
   const fold = outExpo(clamp(beat / 1.1))
   flood(c, gradient(c, ["#0d0a1f", "#180c34", "#2a1150"], [0, 0, 0, height]))
   const radius = mix(780, 122, fold) + 8 * pulse(beat) * fold
-  const y = mix(348, 240, fold)
+  const y = mix(348, 226, fold)
   for (let hit = 0; hit < 4; hit++) {
     const age = beat - hit
     if (hit === 0 || age < 0 || age > 2) continue
@@ -406,9 +406,9 @@ const name = (c, beat) => {
     const wave = pulse(beat - 0.05 * index) * span(beat, 2, 0.1)
     inside(c, () => {
       c.beginPath()
-      c.rect(0, 424, width, 150)
+      c.rect(0, 430, width, 150)
       c.clip()
-      write(c, letter, left + (advance[index] ?? 0), 536 + (1 - up) * 150, {
+      write(c, letter, left + (advance[index] ?? 0), 543 + (1 - up) * 150, {
         size,
         weight: mix(100, 800, up) - 300 * wave,
         color: index < 6 ? gold : cream
@@ -418,7 +418,7 @@ const name = (c, beat) => {
 
   const tag = outExpo(span(beat, 2, 1))
   c.globalAlpha = tag
-  write(c, "one video, many machines, no seam", width / 2, 620, {
+  write(c, "one video, many machines, no seam", width / 2, 626, {
     size: 30,
     weight: 450,
     color: cream,

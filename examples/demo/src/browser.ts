@@ -41,7 +41,8 @@ export const ensureChromium = async (): Promise<Chromium> => {
   if (platform() !== "linux" || arch() !== "x64") {
     throw new Error(`no Chromium comes with this example for ${platform()} ${arch()}: point CHROMIUM_PATH at one`)
   }
-  const entry = createRequire(import.meta.url).resolve("@sparticuz/chromium")
+  const require = createRequire(import.meta.url)
+  const entry = require.resolve("@sparticuz/chromium")
   const manifest = await readFile(join(entry, "../../package.json"), "utf8")
   const version = /"version": "([^"]+)"/.exec(manifest)?.[1] ?? "unknown"
   const home = join(tmpdir(), `helios-demo-chromium-${version}-${process.getuid?.()}`)

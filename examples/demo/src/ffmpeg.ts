@@ -19,7 +19,8 @@ const isExecutable = (path: string): boolean => {
 
 /** The program inside the package for this platform, where there is one. */
 const carriedFfmpeg = (name: string): string | undefined => {
-  const installer = createRequire(import.meta.url).resolve("@ffmpeg-installer/ffmpeg")
+  const require = createRequire(import.meta.url)
+  const installer = require.resolve("@ffmpeg-installer/ffmpeg")
   try {
     return createRequire(installer).resolve(`@ffmpeg-installer/${process.platform}-${process.arch}/${name}`)
   } catch {
