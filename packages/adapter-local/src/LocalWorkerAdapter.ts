@@ -1,0 +1,267 @@
+/**
+ * Runs attempts as child processes of this machine.
+ *
+ * An attempt's command runs without a shell in the job's folder, sees only listed environment variables, and writes to
+ * the place that the attempt was given. When an attempt is over, so are all its processes, those that started a session
+ * of their own included, and what a failed one wrote is removed.
+ *
+ * Whether an output is any good is not judged here; `OutputCheck` does that.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as WorkerAdapter from "@helios-infra/core/WorkerAdapter"
+import {
+  Refused,
+  RenderFailed,
+  TimedOut,
+  WorkerError,
+  WorkerLost,
+  type WorkerReason
+} from "@helios-infra/core/WorkerError"
+import * as Command from "@helios-infra/process/Command"
+import * as CommandLine from "@helios-infra/process/CommandLine"
+import * as Environment from "@helios-infra/process/Environment"
+import type { ProcessError } from "@helios-infra/process/ProcessError"
+import * as Strays from "@helios-infra/process/Strays"
+import type { BigIntStats } from "node:fs"
+import * as fs from "node:fs/promises"
+import { availableParallelism } from "node:os"
+import * as path from "node:path"
+import { cwd as currentFolder } from "node:process"
+import * as FrameProgress from "./FrameProgress.ts"
+import { errorCode, ifThere, isBelow, realpathOfExisting } from "./internal/files.ts"
+
+/** How commands run on this machine. */
+export interface Options {
+  /** The folder for jobs that do not name theirs. Default: the current one. */
+  readonly cwd?: string | undefined
+  /**
+   * The environment variables that pass from the orchestrator to commands; a trailing `*` stands for any ending.
+   * Default: `Environment.defaultAllowed`.
+   */
+  readonly allowedEnvironment?: ReadonlyArray<string> | undefined
+  /** Variables that every command gets beside those; the job's own go first. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** How long a command has between TERM and KILL. Default: 5 seconds. */
+  readonly killGrace?: Duration.Input | undefined
+  /** How much of the end of each output an attempt keeps, in bytes. Default: 4096. */
+  readonly tailBytes?: number | undefined
+  /** How many attempts at once suit this machine when nobody says. Default: as many as it has processors. */
+  readonly concurrency?: number | undefined
+}
+
+const name = "local"
+
+/** The adapter. Reads the environment that it passes on from `Environment.ParentEnvironment`. */
+export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdapter["Service"]> = Effect.fnUntraced(
+  function* (options = {}) {
+    const parent = yield* Environment.ParentEnvironment
+    const inherited = { ...Environment.pick(parent, options.allowedEnvironment), ...options.env }
+
+    const execute = Effect.fn("LocalWorkerAdapter.execute")(function* (
+      job: WorkerAdapter.WorkerJob,
+      signal: (signal: WorkerAdapter.WorkerSignal) => void
+    ) {
+      let workerId: string | undefined
+      const fail = (reason: WorkerReason) => Effect.fail(errorOf(job, reason, workerId))
+
+      if (job.meta.output._tag !== "File") {
+        return yield* fail(refused("Unsupported", "the local adapter writes to files: give the attempt a path"))
+      }
+      const place = job.meta.output.path
+      const cwd = path.resolve(job.cwd ?? options.cwd ?? currentFolder())
+      const parsed = yield* Effect.fromResult(CommandLine.parse(job.command)).pipe(
+        Effect.catch((error) => fail(refused("InvalidJob", error.message)))
+      )
+      const { args, replaced } = CommandLine.withOutput(parsed, { outputFile: job.outputFile, place })
+      const output = replaced ? writesTo(place) : ownOutput(job, cwd, place)
+      yield* output.prepare.pipe(Effect.catch(fail))
+
+      const frames = job.meta._tag === "Chunk" ? FrameProgress.make(job.meta.frameCount) : () => undefined
+      const ended = yield* Command.run({
+        args,
+        cwd,
+        env: { ...inherited, ...job.env },
+        name: job.id.slice(0, 100),
+        killGrace: options.killGrace,
+        tailBytes: options.tailBytes,
+        onStart: ({ marker, pid }) => {
+          workerId = String(pid)
+          signal({ _tag: "Assigned", workerId, handle: marker })
+        },
+        onLine: (stream, text) => {
+          signal({ _tag: "Line", stream, text })
+          const done = frames(text)
+          if (done !== undefined) signal({ _tag: "Frames", done })
+        },
+        onLeftover: (pids) => signal({ _tag: "NotStopped", detail: notStopped(pids) })
+      }).pipe(
+        Effect.catch((error) => fail(reasonOf(error, cwd))),
+        Effect.onExit((exit) => (Exit.isSuccess(exit) && exit.value.exitCode === 0 ? Effect.void : discard(place)))
+      )
+
+      if (ended.exitCode !== 0) {
+        return yield* fail(
+          new RenderFailed({
+            exitCode: ended.exitCode,
+            ...(ended.signal === null ? {} : { signal: ended.signal }),
+            stderrTail: ended.stderr === "" ? ended.stdout : ended.stderr
+          })
+        )
+      }
+      const found = yield* output.collect.pipe(Effect.catch(fail))
+      return {
+        exitCode: 0,
+        stdout: ended.stdout,
+        stderr: ended.stderr,
+        ...(job.outputFile === undefined ? {} : { outputFile: job.outputFile }),
+        durationMs: ended.durationMs,
+        ...(found === undefined ? {} : { output: found }),
+        workerId: String(ended.pid)
+      }
+    })
+
+    const reap = Effect.fn("LocalWorkerAdapter.reap")(function* (_jobId: string, handles: ReadonlyArray<string>) {
+      const pids = yield* Strays.end(handles, { killGrace: options.killGrace })
+      return { leftover: pids.map((pid) => `process ${pid}`) }
+    })
+
+    return WorkerAdapter.make({
+      info: {
+        name,
+        where: "local",
+        stop: "always",
+        concurrency: options.concurrency ?? availableParallelism()
+      },
+      execute,
+      reap
+    })
+  }
+)
+
+/** {@link make} as a layer. */
+export const layer = (options?: Options): Layer.Layer<WorkerAdapter.WorkerAdapter> =>
+  Layer.effect(WorkerAdapter.WorkerAdapter, make(options))
+
+// ---
+// where a command's output is
+// ---
+
+interface Output {
+  readonly prepare: Effect.Effect<void, WorkerReason>
+  /** The output once the command is done; `undefined` when there is none. */
+  readonly collect: Effect.Effect<WorkerAdapter.OutputRef | undefined, WorkerReason>
+}
+
+/** The command was told the place. */
+const writesTo = (place: string): Output => ({ prepare: Effect.void, collect: refTo(place) })
+
+/**
+ * The command was not told the place: it writes to the output's own name in the job's folder, from where a chunk's
+ * output is moved to its place, so that the next attempt cannot overwrite it. A merge command's stays where it is.
+ */
+const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Output => {
+  if (job.outputFile === undefined) return writesTo(place)
+  const own = path.resolve(cwd, job.outputFile)
+  if (job.meta._tag === "Merge") {
+    let before: BigIntStats | undefined
+    return {
+      prepare: Effect.map(stat(own), (found) => {
+        before = found
+      }),
+      // A file of an earlier run is no output of this one.
+      collect: Effect.flatMap(stat(own), (found) => (isSame(before, found) ? Effect.undefined : refTo(own)))
+    }
+  }
+  const guard = Effect.flatMap(
+    file(() => isInside(cwd, own)),
+    (inside) =>
+      inside ? Effect.void : Effect.fail(refused("InvalidJob", `${own} is not in the job's folder ${cwd}: name it there`))
+  )
+  return {
+    // An old file must never be taken for what this attempt wrote.
+    prepare: guard.pipe(Effect.andThen(file(() => fs.rm(own, { force: true })))),
+    collect: guard.pipe(
+      Effect.andThen(stat(own)),
+      Effect.flatMap((found) =>
+        found === undefined ? Effect.undefined : file(() => move(own, place)).pipe(Effect.andThen(refTo(place)))
+      )
+    )
+  }
+}
+
+const refTo = (location: string): Effect.Effect<WorkerAdapter.OutputRef | undefined, WorkerReason> =>
+  Effect.map(stat(location), (found) =>
+    found?.isFile() === true ? { location, bytes: Number(found.size) } : undefined
+  )
+
+const stat = (location: string): Effect.Effect<BigIntStats | undefined, WorkerReason> =>
+  file(() => ifThere(fs.stat(location, { bigint: true })))
+
+const isSame = (a: BigIntStats | undefined, b: BigIntStats | undefined): boolean =>
+  a?.ino === b?.ino && a?.size === b?.size && a?.mtimeNs === b?.mtimeNs
+
+const isInside = (folder: string, target: string): Promise<boolean> =>
+  Promise.all([fs.realpath(folder), realpathOfExisting(path.dirname(target))]).then(
+    ([realFolder, realParent]) => realParent === realFolder || isBelow(realFolder, realParent)
+  )
+
+const move = (from: string, to: string): Promise<void> =>
+  fs
+    .rename(from, to)
+    .catch((error: unknown) =>
+      errorCode(error) === "EXDEV" ? fs.copyFile(from, to).then(() => fs.rm(from)) : Promise.reject(error)
+    )
+
+const discard = (place: string): Effect.Effect<void> =>
+  Effect.ignore(Effect.tryPromise(() => fs.rm(place, { recursive: true, force: true })))
+
+// ---
+// errors
+// ---
+
+const errorOf = (job: WorkerAdapter.WorkerJob, reason: WorkerReason, workerId: string | undefined): WorkerError => {
+  const chunkId = WorkerAdapter.chunkId(job)
+  return new WorkerError({
+    adapter: name,
+    jobId: job.meta.jobId,
+    ...(chunkId === undefined ? {} : { chunkId }),
+    attempt: job.meta.attempt,
+    ...(workerId === undefined ? {} : { workerId }),
+    reason
+  })
+}
+
+const refused = (why: Refused["why"], fix: string): Refused => new Refused({ why, fix })
+
+const reasonOf = (error: ProcessError, cwd: string): WorkerReason => {
+  const { reason } = error
+  switch (reason._tag) {
+    case "ProgramNotFound":
+      return refused("NotFound", reason.message)
+    case "FolderNotFound":
+      return refused("NotFound", `the job's folder ${cwd} is not there: make it, or name another one`)
+    case "NotExecutable":
+      return refused("Unsupported", reason.message)
+    case "InvalidArgument":
+      return refused("InvalidJob", reason.message)
+    case "TooLarge":
+      return refused("TooLarge", reason.message)
+    case "SpawnFailed":
+      return new WorkerLost({ detail: reason.message })
+    case "TimedOut":
+      return new TimedOut({ limit: "attempt", afterMs: Math.round(reason.afterMs) })
+  }
+}
+
+const notStopped = (pids: ReadonlyArray<number>): string =>
+  `${pids.length === 1 ? "process" : "processes"} ${pids.join(", ")} did not end even when killed`
+
+/** A file operation of the adapter's own; that it fails says nothing about the job, so the attempt can be repeated. */
+const file = <A>(run: () => Promise<A>): Effect.Effect<A, WorkerReason> =>
+  Effect.tryPromise({
+    try: run,
+    catch: (error) => new WorkerLost({ detail: error instanceof Error ? error.message : String(error) })
+  })

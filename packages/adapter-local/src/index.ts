@@ -1,0 +1,3 @@
+export * as FrameProgress from "./FrameProgress.ts"
+export * as LocalWorkerAdapter from "./LocalWorkerAdapter.ts"
+export * as LocalWorkspace from "./LocalWorkspace.ts"
