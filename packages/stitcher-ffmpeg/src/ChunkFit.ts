@@ -2,9 +2,10 @@
  * What a chunk must be whatever is done with it: all of its frames, on the grid of its rate, with as much sound as
  * picture. It compares no chunk with another one.
  */
+import * as FrameRate from "@helios-infra/core/FrameRate"
 import * as Option from "effect/Option"
-import * as FrameRate from "./FrameRate.ts"
-import * as MediaProbe from "./MediaProbe.ts"
+import * as FrameGrid from "./FrameGrid.ts"
+import type * as MediaProbe from "./MediaProbe.ts"
 
 /** What a chunk should be and is not, in words. */
 export interface Misfit {
@@ -55,7 +56,7 @@ export const misfit = (
 }
 
 const keeps = (video: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean => {
-  if (FrameRate.firstOffGrid(rate, video.tick, video.timestamps) !== undefined) return false
+  if (FrameGrid.firstOffGrid(rate, video.tick, video.timestamps) !== undefined) return false
   // A single frame has no grid, only a length.
   const length =
     (video.lastDuration * video.tick.numerator * rate.numerator) / (video.tick.denominator * rate.denominator)
@@ -74,7 +75,7 @@ const soundMisfit = (
   frameCount: number,
   rate: FrameRate.FrameRate
 ): Misfit | undefined => {
-  const exact = FrameRate.unitsOf(rate, frameCount, audio.sampleRate)
+  const exact = FrameGrid.unitsOf(rate, frameCount, audio.sampleRate)
   const found = `${audio.samples} samples of sound`
   if (!isPcm(audio)) {
     const slack = encodedSlack + exact / frameCount

@@ -4,6 +4,7 @@
  * What it learns of the file goes into the `OutputRef` (frames and format), so that core can compare the chunks of a job
  * with each other; comparing is not its business.
  */
+import * as FrameRate from "@helios-infra/core/FrameRate"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import { chunkId, type OutputRef, type WorkerJob, type WorkerResult } from "@helios-infra/core/WorkerAdapter"
@@ -15,7 +16,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as ChunkFit from "./ChunkFit.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
-import * as FrameRate from "./FrameRate.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 
 /** How to check. */

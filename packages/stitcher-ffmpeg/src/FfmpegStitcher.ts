@@ -10,6 +10,7 @@
  * goes in is read and compared first, and what comes out is counted, frame by frame, before it gets its name. Chunks are
  * read when the last one is there, not while others are still rendered.
  */
+import * as FrameRate from "@helios-infra/core/FrameRate"
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import {
   CannotJoin,
@@ -40,7 +41,7 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import * as ChunkFit from "./ChunkFit.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
-import * as FrameRate from "./FrameRate.ts"
+import * as FrameGrid from "./FrameGrid.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 
 /** How to join. */
@@ -277,7 +278,7 @@ const planJoin = Effect.fnUntraced(function* (from: {
     )
   }
   const isMov = container.extension === "mp4" || container.extension === "mov"
-  if (isMov && !FrameRate.isExactIn(rate, first.video.tick)) {
+  if (isMov && !FrameGrid.isExactIn(rate, first.video.tick)) {
     return yield* cannotJoin(
       `the chunks' timestamps are rounded (one tick is ${first.video.tick.numerator}/${first.video.tick.denominator} s): render the chunks as .mov or .mp4, or name the output .mkv`
     )
@@ -330,7 +331,7 @@ const planAudio = Effect.fnUntraced(function* (from: {
   readonly frames: number
 }): Effect.fn.Return<NonNullable<Plan["audio"]>, StitchError> {
   const { chunks, container, first, options, rate } = from
-  const samples = Math.round(FrameRate.unitsOf(rate, from.frames, first.sampleRate))
+  const samples = FrameRate.samples(from.frames, rate, first.sampleRate)
   if (!ChunkFit.isPcm(first)) {
     if (chunks.length === 1) return { args: ["-c:a", "copy"], samples, tolerance: largestBlock }
     return yield* cannotJoin(
@@ -343,10 +344,10 @@ const planAudio = Effect.fnUntraced(function* (from: {
     if (audio === undefined) continue
     heard += audio.samples
     shown += output.frameCount
-    const drift = Math.abs(heard - FrameRate.unitsOf(rate, shown, first.sampleRate)) / first.sampleRate
+    const drift = Math.abs(heard - FrameGrid.unitsOf(rate, shown, first.sampleRate)) / first.sampleRate
     if (drift > ChunkFit.maxDrift) {
       return yield* cannotJoin(
-        `up to here, sound and picture are ${(drift * 1000).toFixed(1)} ms apart: cut chunks where a frame starts with a whole sample (at ${FrameRate.format(rate)} frames per second, multiples of ${FrameRate.framesOfWhole(rate, first.sampleRate)} frames)`,
+        `up to here, sound and picture are ${(drift * 1000).toFixed(1)} ms apart: cut chunks where a frame starts with a whole sample (at ${FrameRate.format(rate)} frames per second, multiples of ${FrameGrid.framesOfWhole(rate, first.sampleRate)} frames)`,
         output.chunkId
       )
     }
@@ -390,14 +391,15 @@ const join = Effect.fnUntraced(function* (
     .run(
       [
         ...input,
-        ...["-map", `0:${first.video.index}`, "-c:v", "copy"],
+        ..."-c:v copy -max_muxing_queue_size 65536 -map".split(" "),
+        `0:${first.video.index}`,
         // QuickTime plays HEVC under this name only.
         ...(isMov && first.video.codec === "hevc" ? ["-tag:v", "hvc1"] : []),
         ...(first.audio === undefined || plan.audio === undefined
           ? []
           : ["-map", `0:${first.audio.index}`, ...plan.audio.args]),
         ...(isMov && plan.faststart ? ["-movflags", "+faststart"] : []),
-        ...["-max_muxing_queue_size", "65536", path.basename(joined)]
+        path.basename(joined)
       ],
       // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
       { cwd: folder }
@@ -427,11 +429,12 @@ const inputOf = Effect.fnUntraced(function* ({
   const list = "chunks.ffconcat"
   yield* unwritable(request.output, () => fs.writeFile(path.join(folder, list), concatList(chunks, links, rate)))
   return [
-    ...["-protocol_whitelist", "file,pipe", "-format_whitelist", `concat,${MediaProbe.containers}`],
+    ..."-protocol_whitelist file,pipe -format_whitelist".split(" "),
+    `concat,${MediaProbe.containers}`,
     // Decoding times are made anew from the display times: a chunk of one or two frames has no B-frames to wait for, so
     // that its own would overlap with its neighbours'.
-    ...["-fflags", "+igndts"],
-    ...["-f", "concat", "-i", list]
+    ..."-fflags +igndts -f concat -i".split(" "),
+    list
   ]
 })
 
@@ -440,12 +443,11 @@ const inputOf = Effect.fnUntraced(function* ({
  * is rounded up to a millisecond. Positions are rounded, not lengths, so that nothing adds up.
  */
 const concatList = (chunks: ReadonlyArray<Chunk>, links: ReadonlyArray<string>, rate: FrameRate.FrameRate): string => {
-  const micros = (frames: number) => Math.round(FrameRate.unitsOf(rate, frames, 1_000_000))
   const lines = ["ffconcat version 1.0"]
   let frames = 0
   for (const [index, { output }] of chunks.entries()) {
     const next = frames + output.frameCount
-    const length = micros(next) - micros(frames)
+    const length = FrameRate.microseconds(next, rate) - FrameRate.microseconds(frames, rate)
     lines.push(`file ${path.basename(links[index] ?? "")}`, `duration ${(length / 1_000_000).toFixed(6)}`)
     frames = next
   }
@@ -479,25 +481,25 @@ const verify = Effect.fnUntraced(function* (
   if (timestamps.length !== request.frames) {
     return yield* invalid(`${request.frames} frames`, `${timestamps.length} frames`)
   }
-  const off = FrameRate.firstOffGrid(rate, tick, timestamps)
+  const off = FrameGrid.firstOffGrid(rate, tick, timestamps)
   if (off !== undefined) {
     const found = (((timestamps[off] ?? 0) - (timestamps[0] ?? 0)) * tick.numerator) / tick.denominator
     return yield* invalid(
-      `frame ${off} at ${FrameRate.unitsOf(rate, off, 1).toFixed(6)} s`,
+      `frame ${off} at ${FrameGrid.unitsOf(rate, off, 1).toFixed(6)} s`,
       `it at ${found.toFixed(6)} s`
     )
   }
-  const frameTicks = FrameRate.unitsOf(rate, 1, tick.denominator) / tick.numerator
+  const frameTicks = FrameGrid.unitsOf(rate, 1, tick.denominator) / tick.numerator
   if (video.lastDuration !== 0 && Math.abs(video.lastDuration - frameTicks) >= 1) {
     return yield* invalid(`a last frame of ${frameTicks} ticks`, `one of ${video.lastDuration} ticks`)
   }
   // The header rounds to hundredths, and sound may be a block longer than the picture.
-  const over = media.seconds - FrameRate.unitsOf(rate, request.frames, 1)
+  const over = media.seconds - FrameGrid.unitsOf(rate, request.frames, 1)
   const blockLength = audio === undefined || plan.audio === undefined ? 0 : plan.audio.tolerance / audio.sampleRate
-  const frameLength = FrameRate.unitsOf(rate, 1, 1)
+  const frameLength = FrameGrid.unitsOf(rate, 1, 1)
   if (over < -frameLength / 2 - 0.01 || over > frameLength / 2 + 0.01 + blockLength + media.start) {
     return yield* invalid(
-      `a length of ${FrameRate.unitsOf(rate, request.frames, 1).toFixed(3)} s`,
+      `a length of ${FrameGrid.unitsOf(rate, request.frames, 1).toFixed(3)} s`,
       `${media.seconds} s`
     )
   }

@@ -4,6 +4,7 @@
  * Frames are counted from the packets, and on request by decoding them; nothing is believed that only the header says.
  * It judges nothing: whether a file is what it should be is the business of `FfmpegOutputCheck` and `FfmpegStitcher`.
  */
+import * as FrameRate from "@helios-infra/core/FrameRate"
 import type * as VideoFormat from "@helios-infra/core/VideoFormat"
 import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Arr from "effect/Array"
@@ -11,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Ffmpeg from "./Ffmpeg.ts"
-import * as FrameRate from "./FrameRate.ts"
+import * as FrameGrid from "./FrameGrid.ts"
 
 /** A file's picture. */
 export interface VideoTrack {
@@ -24,7 +25,7 @@ export interface VideoTrack {
   readonly width: number
   readonly height: number
   /** The length of one tick of its timestamps. */
-  readonly tick: FrameRate.TimeBase
+  readonly tick: FrameGrid.TimeBase
   /** When each frame is shown, in ticks, ascending. */
   readonly timestamps: ReadonlyArray<number>
   /** How long the last frame is shown, in ticks; 0 when the file does not say. */
@@ -100,7 +101,8 @@ export const probe = Effect.fn("MediaProbe.probe")(function* (
   const run = yield* ffmpeg.run(
     [
       ...confined,
-      ...["-i", Ffmpeg.fileUrl(path)],
+      "-i",
+      Ffmpeg.fileUrl(path),
       // The null output comes first: `frame=` in the progress report counts the first output's frames.
       ...(decode ? ["-map", "0:V:0", "-f", "null", "-"] : []),
       ...packetsOf(1)
@@ -180,7 +182,7 @@ export const formatOf = (media: Media): VideoFormat.VideoFormat => {
 // One line per packet on stdout, and before them one block of `#` lines that describes each stream.
 const packetsOf = (inputs: number): ReadonlyArray<string> => [
   ...Arr.range(0, inputs - 1).flatMap((input) => ["-map", `${input}:V:0?`, "-map", `${input}:a:0?`]),
-  ...["-c:v", "copy", "-c:a", "pcm_s16le", "-max_muxing_queue_size", "65536", "-f", "framemd5", "pipe:1"]
+  ..."-c:v copy -c:a pcm_s16le -max_muxing_queue_size 65536 -f framemd5 pipe:1".split(" ")
 ]
 
 interface Input {
@@ -299,7 +301,7 @@ interface MappedStream {
   readonly number: number
   readonly fields: ReadonlyArray<string>
   readonly packets: OutputStream
-  readonly tick: FrameRate.TimeBase
+  readonly tick: FrameGrid.TimeBase
 }
 
 const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): VideoTrack => {
@@ -317,7 +319,7 @@ const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): Vi
     tick,
     timestamps,
     lastDuration: packets.last.duration,
-    rate: FrameRate.fromTimestamps(
+    rate: FrameGrid.fromTimestamps(
       tick,
       timestamps,
       packets.last.duration,

@@ -169,8 +169,12 @@ describe("a bad chunk", () => {
         Effect.gen(function* () {
           const on = yield* real.render(`${file}-on.mov`, { from: 0, to: 30, audio: real.pcm })
           yield* real.ffmpeg(
-            ...["-i", on, "-itsoffset", "0.05", "-i", on, "-map", "0:v", "-map", "1:a", "-c", "copy"],
-            ...["-f", "mov", `file:${file}`]
+            "-i",
+            on,
+            ..."-itsoffset 0.05 -i".split(" "),
+            on,
+            ..."-map 0:v -map 1:a -c copy -f mov".split(" "),
+            `file:${file}`
           )
         }),
       /found sound that starts 50\.0 ms later/

@@ -1,5 +1,5 @@
 import * as FfmpegStitcher from "@helios-infra/stitcher-ffmpeg/FfmpegStitcher"
-import { StitchError, type StitchRequest, VideoStitcher } from "@helios-infra/core/VideoStitcher"
+import { type StitchError, type StitchRequest, VideoStitcher } from "@helios-infra/core/VideoStitcher"
 import * as Environment from "@helios-infra/process/Environment"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
@@ -96,7 +96,7 @@ describe("the sound", () => {
       yield* stitch(real.request(files, lengths, output, fps), extension === "mkv" ? { audioCodec: "libopus" } : {})
 
       const [rate = 0, per = 1] = fps.split("/").map(Number)
-      const exact = Math.round((75 * 48_000 * per) / rate)
+      const exact = Math.floor((75 * 48_000 * per) / rate)
       const samples = yield* real.decodedSamples(output)
       assert.isAtLeast(samples.length, exact)
       assert.isAtMost(samples.length, exact + block)
@@ -119,7 +119,7 @@ describe("the sound", () => {
       const files = yield* real.renderChunks(dir, lengths, { fps: "60000/1001", audio: real.pcm }, "mov")
       const output = path.join(dir, "out.mov")
       yield* stitch(real.request(files, lengths, output, "60000/1001"))
-      assert.strictEqual((yield* real.decodedSamples(output)).length, Math.round(84 * 800.8))
+      assert.strictEqual((yield* real.decodedSamples(output)).length, Math.floor(84 * 800.8))
     })
   )
 
@@ -374,7 +374,7 @@ describe("the request", () => {
         undefined,
         /no chunks/
       )
-      assertReason(yield* failure({ ...good, fps: "29.97" }), "CannotJoin", undefined, /30000\/1001/)
+      assertReason(yield* failure({ ...good, fps: "fast" }), "CannotJoin", undefined, /30000\/1001/)
       assertReason(
         yield* failure({ ...good, output: path.join(dir, "out.gif") }),
         "CannotJoin",

@@ -5,7 +5,7 @@ import { path as installed } from "@ffmpeg-installer/ffmpeg"
 import { path as ffprobePath } from "@ffprobe-installer/ffprobe"
 import type { ChunkOutput, StitchRequest } from "@helios-infra/core/VideoStitcher"
 import { Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
-import { Context, Effect, Layer, Option, Stream } from "effect"
+import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { execFile } from "node:child_process"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -18,7 +18,11 @@ export const ffmpegPath = env["HELIOS_TEST_FFMPEG"] ?? installed
 const output = (program: string, args: ReadonlyArray<string>): Effect.Effect<Buffer> =>
   Effect.callback((resume) => {
     const child = execFile(program, [...args], { encoding: "buffer", maxBuffer: 1 << 28 }, (error, stdout, stderr) =>
-      resume(error === null ? Effect.succeed(stdout) : Effect.die(new Error(`${program} ${args.join(" ")}\n${stderr}`)))
+      resume(
+        error === null
+          ? Effect.succeed(stdout)
+          : Effect.die(new Error(`${program} ${args.join(" ")}\n${stderr.toString()}`))
+      )
     )
     return Effect.sync(() => child.kill("SIGKILL"))
   })
@@ -88,9 +92,11 @@ export const render = (file: string, piece: Piece): Effect.Effect<string> => {
   const sample = (frame: number) => Math.round((frame * sampleRate) / fraction(fps))
   const end = sample(to) + extraSamples
   return ffmpeg(
-    ...["-f", "lavfi", "-i", `testsrc2=s=${size}:r=${fps}`],
+    ..."-f lavfi -i".split(" "),
+    `testsrc2=s=${size}:r=${fps}`,
     ...(audio === undefined ? [] : ["-f", "lavfi", "-i", tone(sampleRate)]),
-    ...["-vf", `trim=start_frame=${from}:end_frame=${to},setpts=PTS-STARTPTS`],
+    "-vf",
+    `trim=start_frame=${from}:end_frame=${to},setpts=PTS-STARTPTS`,
     ...(audio === undefined
       ? []
       : ["-af", `atrim=start_sample=${sample(from)}:end_sample=${end},asetpts=PTS-STARTPTS`, ...audio]),
@@ -163,12 +169,18 @@ export const loudness = (samples: Float32Array, window: number): ReadonlyArray<n
     return 10 * Math.log10(part.reduce((sum, sample) => sum + sample * sample, 1e-12) / window)
   })
 
+const ffprobeReport = Schema.fromJsonString(
+  Schema.Struct({ streams: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) })
+)
+
 /** What ffprobe, which the code under test does not use, says of a file's streams. */
-export const ffprobe = (file: string): Effect.Effect<ReadonlyArray<Readonly<Record<string, string>>>> =>
+export const ffprobe = (file: string): Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>> =>
   output(ffprobePath, ["-v", "error", "-count_packets", "-show_streams", "-of", "json", `file:${file}`]).pipe(
-    Effect.map((text) => JSON.parse(text.toString()).streams)
+    Effect.flatMap((text) => Schema.decodeUnknownEffect(ffprobeReport)(text.toString())),
+    Effect.map((report) => report.streams),
+    Effect.orDie
   )
 
 /** What is in a folder, hidden files and all. */
 export const listing = (dir: string): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.promise(async () => (await fs.readdir(dir)).sort())
+  Effect.promise(async () => (await fs.readdir(dir)).toSorted())

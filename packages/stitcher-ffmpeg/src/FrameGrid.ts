@@ -1,18 +1,12 @@
 /**
- * Frame rates as exact fractions, and the grid of timestamps that they make.
+ * The grid of timestamps that a constant frame rate makes, and whether a file's timestamps keep it.
  *
- * Rates like 30000/1001 have no finite decimal form: rounded even to a millionth they drift by a frame in the end. So
- * nothing here is rounded before the last step. It reads no files.
+ * What a frame rate is, core's `FrameRate` says. Nothing here is rounded before the last step, and no file is read.
  */
+import type * as FrameRate from "@helios-infra/core/FrameRate"
 import * as Option from "effect/Option"
 
-/** A fraction in lowest terms; both parts are whole and above 0. */
-export interface FrameRate {
-  readonly numerator: number
-  readonly denominator: number
-}
-
-/** The length of one tick of a stream's timestamps, in seconds. */
+/** The length of one tick of a stream's timestamps, in seconds, as a fraction. */
 export interface TimeBase {
   readonly numerator: number
   readonly denominator: number
@@ -20,32 +14,21 @@ export interface TimeBase {
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
 
-/** Makes a rate from two whole numbers above 0. */
-export const make = (numerator: number, denominator: number): FrameRate => {
+const reduced = (numerator: number, denominator: number): FrameRate.FrameRate => {
   const divisor = gcd(numerator, denominator)
   return { numerator: numerator / divisor, denominator: denominator / divisor }
 }
 
-/** Reads `"30"` or `"30000/1001"`. */
-export const parse = (text: string): Option.Option<FrameRate> => {
-  const match = /^([1-9]\d{0,8})(?:\/([1-9]\d{0,8}))?$/.exec(text)
-  return match === null ? Option.none() : Option.some(make(Number(match[1]), Number(match[2] ?? 1)))
-}
-
-/** Writes a rate the way `VideoFormat` has it: `"30"`, `"30000/1001"`. */
-export const format = ({ numerator, denominator }: FrameRate): string =>
-  denominator === 1 ? `${numerator}` : `${numerator}/${denominator}`
-
 /** How many units (samples, microseconds) fit `frames` frames when a second has `perSecond` of them; not rounded. */
-export const unitsOf = (rate: FrameRate, frames: number, perSecond: number): number =>
+export const unitsOf = (rate: FrameRate.FrameRate, frames: number, perSecond: number): number =>
   (frames * rate.denominator * perSecond) / rate.numerator
 
 /** The smallest count of frames that a whole number of units (`perSecond` to the second) fits. */
-export const framesOfWhole = (rate: FrameRate, perSecond: number): number =>
+export const framesOfWhole = (rate: FrameRate.FrameRate, perSecond: number): number =>
   rate.numerator / gcd(rate.numerator, rate.denominator * perSecond)
 
 /** Whether a frame is a whole number of ticks, so that timestamps need no rounding. */
-export const isExactIn = (rate: FrameRate, tick: TimeBase): boolean =>
+export const isExactIn = (rate: FrameRate.FrameRate, tick: TimeBase): boolean =>
   (rate.denominator * tick.denominator) % (rate.numerator * tick.numerator) === 0
 
 /**
@@ -55,7 +38,7 @@ export const isExactIn = (rate: FrameRate, tick: TimeBase): boolean =>
  * (Matroska counts milliseconds), one tick of rounding is allowed.
  */
 export const firstOffGrid = (
-  rate: FrameRate,
+  rate: FrameRate.FrameRate,
   tick: TimeBase,
   timestamps: ReadonlyArray<number>
 ): number | undefined => {
@@ -81,15 +64,15 @@ export const fromTimestamps = (
   timestamps: ReadonlyArray<number>,
   lastDuration: number,
   claimed: number | undefined
-): Option.Option<FrameRate> => {
+): Option.Option<FrameRate.FrameRate> => {
   const [first, second] = timestamps
   const step = first !== undefined && second !== undefined ? second - first : lastDuration
-  const fits = (rate: FrameRate) =>
+  const fits = (rate: FrameRate.FrameRate) =>
     rate.numerator > 0 &&
     (claimed === undefined || Math.abs(rate.numerator / rate.denominator - claimed) < 0.011) &&
     firstOffGrid(rate, tick, timestamps) === undefined
-  const exact = step > 0 ? [make(tick.denominator, tick.numerator * step)] : []
+  const exact = step > 0 ? [reduced(tick.denominator, tick.numerator * step)] : []
   const usual =
-    claimed === undefined ? [] : [make(Math.round(claimed), 1), make(Math.round(claimed * 1.001) * 1000, 1001)]
+    claimed === undefined ? [] : [reduced(Math.round(claimed), 1), reduced(Math.round(claimed * 1.001) * 1000, 1001)]
   return Option.fromNullishOr([...exact, ...usual].find(fits))
 }
