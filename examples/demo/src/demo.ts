@@ -1,0 +1,139 @@
+#!/usr/bin/env node
+/**
+ * Renders the film: eight chunks, two at a time, each by a program of its own in headless Chromium; stitches them while
+ * it shows how far it is; then judges the result frame by frame.
+ *
+ * `--small` renders the first two seconds in a small size. Ctrl-C pauses the job: nothing of it is left running, and the
+ * exit code is 130.
+ */
+import * as JobManager from "@helios-infra/core/JobManager"
+import * as JobRepository from "@helios-infra/core/JobRepository"
+import type { JobRecord } from "@helios-infra/core/JobEvent"
+import type { JobState } from "@helios-infra/core/JobState"
+import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdapter"
+import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
+import * as FfmpegOutputCheck from "@helios-infra/stitcher-ffmpeg/FfmpegOutputCheck"
+import * as FfmpegStitcher from "@helios-infra/stitcher-ffmpeg/FfmpegStitcher"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { rm } from "node:fs/promises"
+import { join, relative } from "node:path"
+import { parseArgs } from "node:util"
+import { ensureChromium } from "./browser.ts"
+import { findFfmpeg } from "./ffmpeg.ts"
+import { full, type DemoJob, small, writeJob } from "./job.ts"
+import { makeProgressDisplay } from "./progress-bars.ts"
+import { formatReport, verify } from "./verify.ts"
+
+const { values: flags } = parseArgs({ options: { small: { type: "boolean", default: false } }, allowPositionals: true })
+const settings = flags.small ? small : full
+const folder = join(import.meta.dirname, "..", "out", flags.small ? "small" : "full")
+
+/** Two at a time: a browser and an encoder each keep a core busy. */
+const concurrency = 2
+
+const say = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
+
+/** Renders and stitches, with bars on the terminal meanwhile. */
+const render = Effect.fnUntraced(function* (job: DemoJob) {
+  const jobs = yield* JobManager.JobManager
+  const repository = yield* JobRepository.JobRepository
+  const { id } = yield* jobs.create(job.spec)
+  const display = makeProgressDisplay(process.stdout)
+  const watching = jobs
+    .watch(id)
+    .pipe(
+      Stream.runForEach((progress) =>
+        Effect.sync(() => (progress.status === "running" ? display.update : display.done)(progress))
+      )
+    )
+  const running = jobs
+    .run(id, { outputFile: "film.mp4", concurrency, attemptTimeout: "5 minutes" })
+    .pipe(
+      Effect.onInterrupt(() =>
+        Effect.flatMap(Effect.orDie(jobs.get(id)), (state) =>
+          say(
+            `\n${state.status}: ${state.chunks.filter((chunk) => chunk.status === "accepted").length} chunks are kept, nothing is left running`
+          )
+        )
+      )
+    )
+  const [state] = yield* Effect.all([running, watching], { concurrency: "unbounded" })
+  return { state, records: yield* Stream.runCollect(repository.read(id)) }
+})
+
+/** When each chunk was rendered, from the journal: a bar per attempt on one time axis. */
+const timeline = (state: JobState, records: ReadonlyArray<JobRecord>): ReadonlyArray<string> => {
+  const width = 48
+  const startedAt = records.find(({ event }) => event._tag === "RunStarted")?.at ?? 0
+  const endedAt = records.at(-1)?.at ?? 0
+  const column = (at: number): number => Math.round(((at - startedAt) / Math.max(1, endedAt - startedAt)) * width)
+  const begun = new Map<string, number>()
+  const bar = (label: string, from: number, to: number): string => {
+    const [left, right] = [column(from), Math.max(column(from) + 1, column(to))]
+    return `  ${label.padEnd(8)}${" ".repeat(left)}${"▇".repeat(right - left)}${" ".repeat(width - right)}  ${seconds(to - from).padStart(7)}`
+  }
+  const lines: Array<string> = []
+  let lastAccepted = startedAt
+  for (const { at, event } of records) {
+    if (event._tag === "AttemptStarted") begun.set(`${event.chunk}.${event.attempt}`, at)
+    if (event._tag !== "ChunkAccepted" && event._tag !== "AttemptEnded") continue
+    const from = begun.get(`${event.chunk}.${event.attempt}`) ?? at
+    lines.push(bar(`chunk ${event.chunk}`, from, at))
+    if (event._tag === "ChunkAccepted") lastAccepted = at
+  }
+  const stitched = records.find(({ event }) => event._tag === "Stitched")?.at ?? endedAt
+  return [
+    ...lines.toSorted(),
+    bar("stitch", lastAccepted, stitched),
+    `  in all ${seconds((state.endedAt ?? endedAt) - startedAt)}`
+  ]
+}
+
+const program = Effect.gen(function* () {
+  const ffmpeg = findFfmpeg()
+  // Two workers that start at once would both unpack it.
+  yield* Effect.promise(() => ensureChromium())
+  yield* Effect.promise(() => rm(folder, { recursive: true, force: true }))
+  const job = yield* Effect.promise(() => writeJob(folder, settings))
+  const { chunks, fps, frames, height, width } = settings
+  yield* say(
+    `${frames} frames of ${width}x${height} at ${fps} per second, in ${chunks} chunks, ${concurrency} at a time`
+  )
+
+  const workspace = LocalWorkspace.layer({ dir: job.folder })
+  const services = JobManager.layer.pipe(
+    Layer.provideMerge(JobRepository.layerMemory),
+    Layer.provide([
+      LocalWorkerAdapter.layer(),
+      FfmpegStitcher.layer({ ffmpegPath: ffmpeg }),
+      FfmpegOutputCheck.layer({ ffmpegPath: ffmpeg })
+    ]),
+    Layer.provide(workspace)
+  )
+  const { records, state } = yield* render(job).pipe(Effect.provide(services))
+  yield* Effect.forEach(timeline(state, records), say)
+
+  const film = state.outputFile ?? ""
+  const [took, report] = yield* Effect.timed(
+    Effect.promise(() => verify(ffmpeg, film, { frames, fps, seams: job.seams, sound: job.soundFile }))
+  )
+  yield* Effect.forEach(formatReport(report), say)
+  if (!report.ok) return yield* Effect.fail(new Error(`${film} is not what it should be`))
+  yield* say(`verified in ${seconds(Duration.toMillis(took))}`)
+  yield* say(`\n  ${film}\n  play it: ffplay ${relative(process.cwd(), film)}, or open it in a browser or any player`)
+})
+
+NodeRuntime.runMain(
+  program.pipe(
+    Effect.tapCause((cause) =>
+      Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.sync(() => process.stderr.write(`${Cause.pretty(cause)}\n`))
+    )
+  ),
+  { disableErrorReporting: true }
+)

@@ -1,0 +1,71 @@
+import { path as ffmpeg } from "@ffmpeg-installer/ffmpeg"
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { promisify } from "node:util"
+
+const recipe = (name: string, ...args: ReadonlyArray<string>) =>
+  promisify(execFile)(
+    process.execPath,
+    ["--conditions=@helios-infra/source", resolve(import.meta.dirname, "../src", name), ...args],
+    { env: { ...process.env, FFMPEG_PATH: ffmpeg } }
+  )
+
+/** How many frames a file holds, counted by decoding them. */
+const framesOf = async (file: string): Promise<number> => {
+  const args = ["-v", "error", "-i", file, "-map", "0:v:0", "-f", "framemd5", "-"]
+  const { stdout } = await promisify(execFile)(ffmpeg, args)
+  return stdout.split("\n").filter((line) => /^0,/.test(line)).length
+}
+
+const inFolder = async (test: (folder: string) => Promise<void>) => {
+  const folder = await mkdtemp(join(tmpdir(), "helios-recipes-"))
+  try {
+    await test(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+describe("recipes", () => {
+  it("plans an ffmpeg-only job, and runs its file from Effect code", () =>
+    inFolder(async (folder) => {
+      const jobFile = join(folder, "job.json")
+      const film = join(folder, "film.mp4")
+      await recipe("ffmpeg-only.ts", jobFile)
+      const { stdout } = await recipe("embed.ts", jobFile, film)
+      const lines = stdout.trim().split("\n")
+      assert.strictEqual(lines.at(-1), "completed")
+      assert.strictEqual(lines.at(-2), "100 %")
+      assert.strictEqual(await framesOf(film), 96)
+      assert.deepStrictEqual((await readdir(folder)).sort(), ["film.mp4", "job.json"], "nothing else is left")
+    }))
+
+  it("says what is wrong with a job file", () =>
+    inFolder(async (folder) => {
+      const jobFile = join(folder, "job.json")
+      await recipe("ffmpeg-only.ts", jobFile)
+      const job = await readFile(jobFile, "utf8")
+      await import("node:fs/promises").then((fs) =>
+        fs.writeFile(jobFile, job.replace(/"frameCount": 24/, '"frameCount": 23'))
+      )
+      const failed = await recipe("embed.ts", jobFile, join(folder, "film.mp4")).then(
+        () => assert.fail("it ran"),
+        (error: { readonly code: number; readonly stdout: string; readonly stderr: string }) => error
+      )
+      assert.strictEqual(failed.code, 1)
+      assert.match(failed.stdout + failed.stderr, /frame 23 is in no chunk/)
+    }))
+
+  it("composes a pipeline from the pieces, down to a poster frame", () =>
+    inFolder(async (folder) => {
+      const { stdout } = await recipe("pipeline.ts", folder)
+      assert.match(stdout, /rendered 3 chunks\nstitched 60 frames into .*film\.mp4\ntook a poster frame: .*poster\.png/)
+      assert.strictEqual(await framesOf(join(folder, "film.mp4")), 60)
+      const png = await readFile(join(folder, "poster.png"))
+      assert.deepStrictEqual([...png.subarray(1, 4)], [...Buffer.from("PNG")])
+      assert.isAbove((await stat(join(folder, "poster.png"))).size, 1000)
+    }))
+})
