@@ -7,7 +7,7 @@
 import * as Result from "effect/Result"
 import { StringDecoder } from "node:string_decoder"
 
-/** How long a line can get, in UTF-16 units, before it is cut and told in pieces. */
+/** How long a line can get, in UTF-16 units (at least 1), before it is cut and told in pieces. */
 export const defaultMaxLineLength = 8192
 
 /** How much of the end of an output is kept, in bytes. */
@@ -31,30 +31,34 @@ export const lines = (onLine: (line: string) => void, maxLength: number = defaul
 
   const tell = (line: string) => Result.try(() => onLine(line))
 
-  const take = (text: string): void => {
-    let start = 0
-    for (let at = 0; at < text.length; at++) {
-      const code = text.charCodeAt(at)
-      if (code === 10 || code === 13) {
-        // The \n of a \r\n ends no line of its own.
-        if (code === 10 && afterCarriageReturn && at === start && rest === "") start = at + 1
-        else {
-          tell(rest + text.slice(start, at))
-          rest = ""
-          start = at + 1
-        }
-        afterCarriageReturn = code === 13
-      } else {
-        afterCarriageReturn = false
-        // Never between the two halves of a character.
-        if (rest.length + at - start >= maxLength && (code & 0xfc00) !== 0xdc00) {
-          tell(rest + text.slice(start, at))
-          rest = ""
-          start = at
-        }
-      }
+  /** Adds to the line that is being read, and tells what is too much of it. */
+  const extend = (text: string): void => {
+    rest = rest === "" ? text : rest + text
+    while (rest.length > maxLength) {
+      // Never between the two halves of a character.
+      const cut = (rest.charCodeAt(maxLength) & 0xfc00) === 0xdc00 ? maxLength + 1 : maxLength
+      tell(rest.slice(0, cut))
+      rest = rest.slice(cut)
     }
-    rest += text.slice(start)
+  }
+
+  const take = (text: string): void => {
+    if (text === "") return
+    // The \n of a \r\n that was cut in two.
+    let start = afterCarriageReturn && text.startsWith("\n") ? 1 : 0
+    afterCarriageReturn = text.endsWith("\r")
+    let feed = indexOrEnd(text, "\n", start)
+    let carriage = indexOrEnd(text, "\r", start)
+    while (start < text.length) {
+      const end = Math.min(feed, carriage)
+      extend(text.slice(start, end))
+      if (end === text.length) return
+      tell(rest)
+      rest = ""
+      start = end === carriage && feed === end + 1 ? end + 2 : end + 1
+      if (feed < start) feed = indexOrEnd(text, "\n", start)
+      if (carriage < start) carriage = indexOrEnd(text, "\r", start)
+    }
   }
 
   return {
@@ -65,6 +69,11 @@ export const lines = (onLine: (line: string) => void, maxLength: number = defaul
       rest = ""
     }
   }
+}
+
+const indexOrEnd = (text: string, of: string, from: number): number => {
+  const at = text.indexOf(of, from)
+  return at === -1 ? text.length : at
 }
 
 /** Keeps the end of what it is given. */

@@ -58,7 +58,7 @@ describe("CommandLine.withOutput", () => {
   })
 
   it("puts it wherever {output} stands, also inside an argument", () => {
-    assert.deepStrictEqual(put(["sh", "-c", `cp a "{output}" && stat "{output}"`], undefined, "/p").args, [
+    assert.deepStrictEqual<ReadonlyArray<string>>(put(["sh", "-c", `cp a "{output}" && stat "{output}"`], undefined, "/p").args, [
       ...["sh", "-c", `cp a "/p" && stat "/p"`]
     ])
   })
