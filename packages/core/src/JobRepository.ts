@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Defect from "./internal/Defect.ts"
 import { type JobEvent, type JobRecord, Owner } from "./JobEvent.ts"
 import { type JobState, type JobStatus, makeFold } from "./JobState.ts"
 
@@ -64,7 +65,7 @@ export class NewerVersion extends Schema.TaggedError<NewerVersion>()("NewerVersi
 /** The store did not do what was asked. */
 export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { cause: Schema.Defect() }) {
   override get message(): string {
-    return `the store failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    return `the store failed: ${Defect.describe(this.cause)}`
   }
 }
 
@@ -152,15 +153,20 @@ interface MemoryJob {
 
 const memoryOwner: Owner = { host: "this process" }
 
+const running = (jobId: string): RepositoryError =>
+  new RepositoryError({ jobId, reason: new Running({ owner: memoryOwner, alive: "yes" }) })
+
 const make = Effect.sync((): JobRepository["Service"] => {
   const jobs = new Map<string, MemoryJob>()
 
-  const find = (jobId: string): Effect.Effect<MemoryJob, RepositoryError> =>
+  /** Looks a job up and begins `step` with it at once: no other fiber comes between. */
+  const on = <A>(
+    jobId: string,
+    step: (job: MemoryJob) => Effect.Effect<A, RepositoryError>
+  ): Effect.Effect<A, RepositoryError> =>
     Effect.suspend(() => {
       const job = jobs.get(jobId)
-      return job === undefined
-        ? Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
-        : Effect.succeed(job)
+      return job === undefined ? Effect.fail(new RepositoryError({ jobId, reason: new NotFound() })) : step(job)
     })
 
   const notify = (job: MemoryJob): void => {
@@ -169,15 +175,15 @@ const make = Effect.sync((): JobRepository["Service"] => {
     Deferred.doneUnsafe(waiting, Effect.void)
   }
 
-  const write = (job: MemoryJob, run: number, events: ReadonlyArray<JobEvent>): Effect.Effect<Array<JobRecord>> =>
-    Effect.map(Clock.currentTimeMillis, (at) => {
-      const records = events.map((event, i) => ({ revision: job.records.length + i + 1, run, at, event }))
-      for (const record of records) job.records.push(record)
-      notify(job)
-      return records
-    })
+  const write = (job: MemoryJob, run: number, at: number, events: ReadonlyArray<JobEvent>): Array<JobRecord> => {
+    const records = events.map((event, i) => ({ revision: job.records.length + i + 1, run, at, event }))
+    for (const record of records) job.records.push(record)
+    notify(job)
+    return records
+  }
 
   const create = Effect.fn("JobRepository.create")(function* (jobId: string, first: JobEvent) {
+    const at = yield* Clock.currentTimeMillis
     if (jobs.has(jobId)) return yield* new RepositoryError({ jobId, reason: new AlreadyExists() })
     const job: MemoryJob = {
       id: jobId,
@@ -188,36 +194,33 @@ const make = Effect.sync((): JobRepository["Service"] => {
       deleted: false,
       changed: Deferred.makeUnsafe()
     }
+    write(job, 0, at, [first])
     jobs.set(jobId, job)
-    yield* write(job, 0, [first])
   })
 
   const openWriter = Effect.fn("JobRepository.openWriter")(function* (
     jobId: string,
     options: { readonly takeOver: "if-dead" | "always" }
   ) {
-    const job = yield* find(jobId)
-    if (job.open && options.takeOver === "if-dead") {
-      return yield* new RepositoryError({ jobId, reason: new Running({ owner: memoryOwner, alive: "yes" }) })
-    }
-    const run = job.run + 1
-    yield* Effect.acquireRelease(
+    const take = on(jobId, (job) => {
+      if (job.open && options.takeOver === "if-dead") return Effect.fail(running(jobId))
+      job.run++
+      job.open = true
+      job.requests.length = 0
+      notify(job)
+      return Effect.succeed({ job, run: job.run })
+    })
+    const { job, run } = yield* Effect.acquireRelease(take, ({ job, run }) =>
       Effect.sync(() => {
-        job.run = run
-        job.open = true
-        job.requests.length = 0
-        notify(job)
-      }),
-      () =>
-        Effect.sync(() => {
-          if (job.run === run) job.open = false
-        })
+        if (job.run === run) job.open = false
+      })
     )
+    // The time first: nothing may come between looking and writing.
     const append = (events: ReadonlyArray<JobEvent>) =>
-      Effect.suspend(() => {
+      Effect.flatMap(Clock.currentTimeMillis, (at) => {
         if (job.deleted) return Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
         if (job.run !== run) return Effect.fail(new RepositoryError({ jobId, reason: new Fenced({ run }) }))
-        return write(job, run, events)
+        return Effect.succeed(write(job, run, at, events))
       })
     return { run, owner: memoryOwner, append }
   })
@@ -236,9 +239,9 @@ const make = Effect.sync((): JobRepository["Service"] => {
 
   const requests = (jobId: string) =>
     Stream.unwrap(
-      Effect.map(find(jobId), (job) => {
+      on(jobId, (job) => {
         const run = job.run
-        return follow(job, job.requests, 0, () => job.run !== run)
+        return Effect.succeed(follow(job, job.requests, 0, () => job.run !== run))
       })
     )
 
@@ -256,9 +259,9 @@ const make = Effect.sync((): JobRepository["Service"] => {
     create,
     openWriter,
     read: (jobId, after = 0) =>
-      Stream.unwrap(Effect.map(find(jobId), (job) => Stream.fromIterable(job.records.slice(after)))),
+      Stream.unwrap(on(jobId, (job) => Effect.succeed(Stream.fromIterable(job.records.slice(after))))),
     changes: (jobId, after) =>
-      Stream.unwrap(Effect.map(find(jobId), (job) => follow(job, job.records, after, () => false))),
+      Stream.unwrap(on(jobId, (job) => Effect.succeed(follow(job, job.records, after, () => false)))),
     list: (options = {}) =>
       Stream.suspend(() =>
         Stream.fromIterable(
@@ -269,21 +272,23 @@ const make = Effect.sync((): JobRepository["Service"] => {
             .reverse()
         )
       ),
-    request: Effect.fn("JobRepository.request")(function* (jobId, request) {
-      const job = yield* find(jobId)
-      job.requests.push(request)
-      notify(job)
-    }),
+    request: Effect.fn("JobRepository.request")((jobId, request) =>
+      on(jobId, (job) => {
+        job.requests.push(request)
+        notify(job)
+        return Effect.void
+      })
+    ),
     requests,
-    delete: Effect.fn("JobRepository.delete")(function* (jobId) {
-      const job = yield* find(jobId)
-      if (job.open) {
-        return yield* new RepositoryError({ jobId, reason: new Running({ owner: memoryOwner, alive: "yes" }) })
-      }
-      jobs.delete(jobId)
-      job.deleted = true
-      notify(job)
-    })
+    delete: Effect.fn("JobRepository.delete")((jobId) =>
+      on(jobId, (job) => {
+        if (job.open) return Effect.fail(running(jobId))
+        jobs.delete(jobId)
+        job.deleted = true
+        notify(job)
+        return Effect.void
+      })
+    )
   })
 })
 

@@ -5,8 +5,8 @@
  * and the reason alone decides whether the attempt is repeated ({@link isRetryable}), never a text. All of it is plain
  * data and crosses the wire unchanged.
  */
-import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
+import * as Defect from "./internal/Defect.ts"
 
 /** The platform takes no more work just now. Tried again after `retryAfterMs`; does not count as a failed attempt. */
 export class Throttled extends Schema.TaggedError<Throttled>()("Throttled", {
@@ -30,7 +30,7 @@ export class WorkerLost extends Schema.TaggedError<WorkerLost>()("WorkerLost", {
 /** The worker could not be reached, or its answer did not arrive. */
 export class Transport extends Schema.TaggedError<Transport>()("Transport", { cause: Schema.Defect() }) {
   override get message(): string {
-    return `the worker could not be reached: ${describeDefect(this.cause)}`
+    return `the worker could not be reached: ${Defect.describe(this.cause)}`
   }
 }
 
@@ -120,9 +120,3 @@ export class WorkerError extends Schema.TaggedError<WorkerError>()("WorkerError"
 
 /** Whether another attempt may succeed. Only {@link Refused} is final. */
 export const isRetryable = (reason: WorkerReason): boolean => reason._tag !== "Refused"
-
-/** Never throws and stays short, whatever was thrown: a socket that no address answers throws errors in an error. */
-const describeDefect = (cause: unknown): string =>
-  cause instanceof AggregateError && cause.message === ""
-    ? cause.errors.slice(0, 5).map(describeDefect).join(", ")
-    : Formatter.format(cause).slice(0, 1000)

@@ -9,6 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Defect from "./internal/Defect.ts"
 import type { OutputRef } from "./WorkerAdapter.ts"
 
 /** A file of the job could not be placed, found, published or removed. */
@@ -35,7 +36,7 @@ export class WorkspaceError extends Schema.TaggedError<WorkspaceError>()("Worksp
       case "ReadOnly":
         return `${this.path} cannot be written: check the folder's permissions, or choose another one`
       case "Unavailable":
-        return `${this.path}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+        return `${this.path}: ${Defect.describe(this.cause)}`
     }
   }
 }
