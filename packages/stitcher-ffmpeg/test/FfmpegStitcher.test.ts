@@ -401,24 +401,27 @@ describe("the request", () => {
     })
   )
 
-  it.live("of 500 chunks takes one ffmpeg to join and a few to read", () =>
-    Effect.gen(function* () {
-      const dir = yield* real.folder
-      const two = yield* real.renderChunks(dir, [1, 1], { audio: real.pcm }, "mov")
-      const files = Array.from({ length: 500 }, (_, index) => two[index % 2] ?? "")
-      const output = path.join(dir, "out.mp4")
-      yield* stitch(
-        real.request(
-          files,
-          files.map(() => 1),
-          output
+  it.live(
+    "of 500 chunks takes one ffmpeg to join and a few to read",
+    () =>
+      Effect.gen(function* () {
+        const dir = yield* real.folder
+        const two = yield* real.renderChunks(dir, [1, 1], { audio: real.pcm }, "mov")
+        const files = Array.from({ length: 500 }, (_, index) => two[index % 2] ?? "")
+        const output = path.join(dir, "out.mp4")
+        yield* stitch(
+          real.request(
+            files,
+            files.map(() => 1),
+            output
+          )
         )
-      )
-      const frames = yield* real.decodedFrames(output)
-      assert.lengthOf(frames, 500)
-      const [a, b] = (yield* Effect.forEach(two, real.decodedFrames)).flat()
-      assert.isTrue(frames.every((hash, index) => hash === (index % 2 === 0 ? a : b)))
-    })
+        const frames = yield* real.decodedFrames(output)
+        assert.lengthOf(frames, 500)
+        const [a, b] = (yield* Effect.forEach(two, real.decodedFrames)).flat()
+        assert.isTrue(frames.every((hash, index) => hash === (index % 2 === 0 ? a : b)))
+      }),
+    120_000
   )
 })
 
