@@ -6,7 +6,7 @@ import { defineConfig } from "vitest/config"
 const conditions = ["@helios-infra/source", "module", "node", "development|production"]
 
 /** Every package and example that has tests; `vitest run --project <folder name>` runs one of them. */
-const folders = globSync("{packages,examples}/*/test", { cwd: import.meta.dirname })
+const folders = globSync("{packages/*,examples/*,integration}/test", { cwd: import.meta.dirname })
   .map(dirname)
   .toSorted()
 

@@ -99,7 +99,7 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
         onLeftover: (pids) => signal({ _tag: "NotStopped", detail: notStopped(pids) })
       }).pipe(
         Effect.catch((error) => fail(reasonOf(error, cwd))),
-        Effect.onExit((exit) => (Exit.isSuccess(exit) && exit.value.exitCode === 0 ? Effect.void : discard(place)))
+        Effect.onExit((exit) => (Exit.isSuccess(exit) && exit.value.exitCode === 0 ? Effect.void : output.discard))
       )
 
       if (ended.exitCode !== 0) {
@@ -151,12 +151,18 @@ export const layer = (options?: Options): Layer.Layer<WorkerAdapter.WorkerAdapte
 
 interface Output {
   readonly prepare: Effect.Effect<void, WorkerReason>
+  /** Removes what an attempt that failed or was stopped has written. */
+  readonly discard: Effect.Effect<void>
   /** The output once the command is done; `undefined` when there is none. */
   readonly collect: Effect.Effect<WorkerAdapter.OutputRef | undefined, WorkerReason>
 }
 
 /** The command was told the place. */
-const writesTo = (place: string): Output => ({ prepare: Effect.void, collect: refTo(place) })
+const writesTo = (place: string): Output => ({
+  prepare: Effect.void,
+  discard: discard(place),
+  collect: refTo(place)
+})
 
 /**
  * The command was not told the place: it writes to the output's own name in the job's folder, from where a chunk's
@@ -171,6 +177,7 @@ const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Ou
       prepare: Effect.map(stat(own), (found) => {
         before = found
       }),
+      discard: Effect.void,
       // A file of an earlier run is no output of this one.
       collect: Effect.flatMap(stat(own), (found) => (isSame(before, found) ? Effect.undefined : refTo(own)))
     }
@@ -178,11 +185,14 @@ const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Ou
   const guard = Effect.flatMap(
     file(() => isInside(cwd, own)),
     (inside) =>
-      inside ? Effect.void : Effect.fail(refused("InvalidJob", `${own} is not in the job's folder ${cwd}: name it there`))
+      inside
+        ? Effect.void
+        : Effect.fail(refused("InvalidJob", `${own} is not in the job's folder ${cwd}: name it there`))
   )
   return {
     // An old file must never be taken for what this attempt wrote.
     prepare: guard.pipe(Effect.andThen(file(() => fs.rm(own, { force: true })))),
+    discard: guard.pipe(Effect.andThen(discard(own)), Effect.ignore),
     collect: guard.pipe(
       Effect.andThen(stat(own)),
       Effect.flatMap((found) =>

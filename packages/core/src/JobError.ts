@@ -49,12 +49,13 @@ export type JobReason = typeof JobReason.Type
 
 /** Something about a job went wrong. */
 export class JobError extends Schema.TaggedError<JobError>()("JobError", {
-  jobId: Schema.String,
+  /** Absent when the job has no id yet: its file could not be read. */
+  jobId: Schema.optionalKey(Schema.String),
   reason: JobReason
 }) {
   override get message(): string {
     const text = this.reason.message
     // Most reasons name the job themselves.
-    return text.includes(this.jobId) ? text : `job ${this.jobId}: ${text}`
+    return this.jobId === undefined || text.includes(this.jobId) ? text : `job ${this.jobId}: ${text}`
   }
 }

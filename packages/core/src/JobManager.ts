@@ -122,7 +122,7 @@ const make = Effect.gen(function* () {
   })
 
   const create: JobManager["Service"]["create"] = Effect.fn("JobManager.create")(function* (input, options = {}) {
-    const spec = yield* JobSpec.decode(input).pipe(Effect.mapError(failing(options.id ?? "(new)")))
+    const spec = yield* JobSpec.decode(input).pipe(Effect.mapError((reason) => new JobError({ reason })))
     const jobId = options.id ?? spec.id ?? (yield* newId)
     return yield* repository
       .create(jobId, { _tag: "JobCreated", version: 1, spec })
