@@ -74,7 +74,9 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
       }
     })
 
-    const place = Effect.fn("LocalWorkspace.place")(function* (attemptOf: Parameters<Workspace["Service"]["place"]>[0]) {
+    const place = Effect.fn("LocalWorkspace.place")(function* (
+      attemptOf: Parameters<Workspace["Service"]["place"]>[0]
+    ) {
       const { attempt: number, chunkId, jobId, outputFile, run } = attemptOf
       const folder = path.join(attempts, jobFolder(jobId))
       yield* makeFolder(folder)
@@ -156,7 +158,8 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
 )
 
 /** {@link make} as a layer. */
-export const layer = (options: Options): Layer.Layer<Workspace, WorkspaceError> => Layer.effect(Workspace, make(options))
+export const layer = (options: Options): Layer.Layer<Workspace, WorkspaceError> =>
+  Layer.effect(Workspace, make(options))
 
 // ---
 // names

@@ -1,0 +1,358 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
+import type { WorkspaceError } from "@helios-infra/core/Workspace"
+import { Effect, Option } from "effect"
+import * as fs from "node:fs/promises"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+
+const temporary = Effect.acquireRelease(
+  Effect.promise(() => fs.mkdtemp(path.join(tmpdir(), "workspace-")).then((dir) => fs.realpath(dir))),
+  (dir) => Effect.promise(() => fs.rm(dir, { recursive: true, force: true }))
+)
+
+const setUp = Effect.gen(function* () {
+  const dir = yield* temporary
+  return { dir, workspace: yield* LocalWorkspace.make({ dir }) }
+})
+
+const write = (file: string, text: string) => Effect.promise(() => fs.writeFile(file, text))
+const read = (file: string) => Effect.promise(() => fs.readFile(file, "utf8"))
+const list = (dir: string) => Effect.promise(() => fs.readdir(dir).then((names) => names.sort()))
+const reasonOf = <A, R>(effect: Effect.Effect<A, WorkspaceError, R>) =>
+  Effect.map(Effect.flip(effect), (error) => error.reason)
+
+const attempt = { jobId: "job", run: 1, chunkId: 0, attempt: 1, outputFile: "part_0.mov" }
+const ref = (location: string, bytes = 0) => ({ location, bytes })
+
+/** Names that every Linux file system takes. */
+const hostileNames = [
+  "-y.mov",
+  "a b.mov",
+  `quotes'".mov`,
+  "new\nline.mov",
+  "$HOME;`id`|*.mov",
+  "ビデオ🎬.mov",
+  `${"x".repeat(251)}.mov`,
+  "noextension",
+  ".hidden",
+  `dot.${"y".repeat(250)}`,
+  "...mov"
+]
+
+describe("LocalWorkspace.make", () => {
+  it.live("needs a folder that is there", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      assert.strictEqual(workspace.root, dir)
+      assert.strictEqual(yield* reasonOf(LocalWorkspace.make({ dir: path.join(dir, "missing") })), "NotFound")
+      yield* write(path.join(dir, "file"), "")
+      assert.strictEqual(yield* reasonOf(LocalWorkspace.make({ dir: path.join(dir, "file") })), "NotFound")
+    })
+  )
+})
+
+describe("place", () => {
+  it.live("is never given twice, not even to two orchestrators, and has the output's extension", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const other = yield* LocalWorkspace.make({ dir })
+      const places = yield* Effect.forEach([workspace, workspace, other], (one) => one.place(attempt))
+      assert.strictEqual(new Set(places).size, 3)
+      for (const place of places) {
+        assert.isTrue(path.isAbsolute(place))
+        assert.strictEqual(path.extname(place), ".mov")
+        yield* write(place, "frames")
+      }
+    })
+  )
+
+  it.live("is below the folder, whatever the job and its outputs are called", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const jobIds = ["../../x", "/etc", "..", ".", "", "a/b", "A", "a", "x".repeat(300), "new\nline", "nul\0", "ü", "\ud800"]
+      const places: Array<string> = []
+      for (const jobId of jobIds) {
+        for (const outputFile of [...hostileNames, "../up.mov", "/abs.mov", "sub/dir.mov"]) {
+          const place = yield* workspace.place({ ...attempt, jobId, outputFile })
+          assert.isTrue(place.startsWith(path.join(dir, ".helios") + path.sep))
+          yield* write(place, "frames")
+          places.push(place)
+        }
+      }
+      assert.strictEqual(new Set(places).size, places.length)
+      assert.strictEqual(new Set(places.map((place) => path.dirname(place))).size, jobIds.length)
+      assert.deepStrictEqual(yield* list(dir), [".helios"])
+    })
+  )
+
+  it.live("is not given where a link leads out of the folder", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      yield* Effect.promise(() => fs.symlink(elsewhere, path.join(dir, ".helios")))
+      assert.strictEqual(yield* reasonOf(workspace.place(attempt)), "Outside")
+      assert.strictEqual(yield* reasonOf(workspace.remove("job", [])), "Outside")
+      assert.deepStrictEqual(yield* list(elsewhere), [])
+    })
+  )
+
+  it.live("is kept out of the user's repository", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      yield* workspace.place(attempt)
+      assert.strictEqual(yield* read(path.join(dir, ".helios", ".gitignore")), "*\n")
+    })
+  )
+
+  it.live("fails when something else is where its folder should be", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      yield* write(path.join(dir, ".helios"), "a file")
+      assert.strictEqual(yield* reasonOf(workspace.place(attempt)), "Unavailable")
+    })
+  )
+})
+
+describe("stat and locate", () => {
+  it.live("find files, and nothing else", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const place = yield* workspace.place(attempt)
+      assert.isTrue(Option.isNone(yield* workspace.stat(ref(place))))
+      assert.strictEqual(yield* reasonOf(workspace.locate(ref(place))), "NotFound")
+      yield* write(place, "12345")
+      assert.deepStrictEqual(yield* workspace.stat(ref(place)), Option.some({ bytes: 5 }))
+      assert.strictEqual(yield* workspace.locate(ref(place)), place)
+      assert.isTrue(Option.isNone(yield* workspace.stat(ref(dir))))
+      assert.strictEqual(yield* reasonOf(workspace.locate(ref(dir))), "NotFound")
+    })
+  )
+})
+
+describe("publish", () => {
+  it.live("gives an output the job file's name, and leaves it where it is", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      for (const name of [...hostileNames, "sub/folder/part.mov"]) {
+        const place = yield* workspace.place({ ...attempt, outputFile: name })
+        yield* write(place, name)
+        yield* workspace.publish(ref(place), name)
+        assert.strictEqual(yield* read(path.join(dir, name)), name)
+        assert.strictEqual(yield* read(place), name)
+      }
+      assert.deepStrictEqual(yield* list(dir), [".helios", "sub", ...hostileNames].sort())
+    })
+  )
+
+  it.live("replaces what is there, and can be repeated", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const target = path.join(dir, "part_0.mov")
+      yield* write(target, "old")
+      const place = yield* workspace.place(attempt)
+      yield* write(place, "new")
+      yield* workspace.publish(ref(place), "part_0.mov")
+      yield* workspace.publish(ref(place), "part_0.mov")
+      assert.strictEqual(yield* read(target), "new")
+      assert.deepStrictEqual(yield* list(dir), [".helios", "part_0.mov"])
+    })
+  )
+
+  it.live("replaces a link, not what it leads to", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      yield* write(path.join(elsewhere, "precious"), "precious")
+      yield* Effect.promise(() => fs.symlink(path.join(elsewhere, "precious"), path.join(dir, "part_0.mov")))
+      const place = yield* workspace.place(attempt)
+      yield* write(place, "new")
+      yield* workspace.publish(ref(place), "part_0.mov")
+      assert.strictEqual(yield* read(path.join(elsewhere, "precious")), "precious")
+      assert.strictEqual(yield* read(path.join(dir, "part_0.mov")), "new")
+    })
+  )
+
+  it.live("does not leave the folder, neither by name nor by link", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      const place = yield* workspace.place(attempt)
+      yield* write(place, "new")
+      yield* Effect.promise(() => fs.symlink(elsewhere, path.join(dir, "link")))
+      for (const name of ["../x.mov", "a/../../x.mov", path.join(elsewhere, "x.mov"), "link/x.mov", "link/y/x.mov", "", "."]) {
+        assert.strictEqual(yield* reasonOf(workspace.publish(ref(place), name)), "Outside", name)
+      }
+      assert.deepStrictEqual(yield* list(elsewhere), [])
+    })
+  )
+
+  it.live("fails when the output is gone, and leaves nothing when the name is taken by a folder", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const place = yield* workspace.place(attempt)
+      assert.strictEqual(yield* reasonOf(workspace.publish(ref(place), "part_0.mov")), "NotFound")
+      yield* write(place, "new")
+      yield* Effect.promise(() => fs.mkdir(path.join(dir, "part_0.mov")))
+      assert.strictEqual(yield* reasonOf(workspace.publish(ref(place), "part_0.mov")), "Unavailable")
+      assert.deepStrictEqual(yield* list(dir), [".helios", "part_0.mov"])
+    })
+  )
+})
+
+describe("stage", () => {
+  it.live("makes the final file appear whole, under any name", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      for (const name of hostileNames) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const staged = yield* workspace.stage(name)
+            assert.strictEqual(staged.finalPath, path.join(dir, name))
+            assert.strictEqual(path.dirname(staged.path), dir)
+            assert.isTrue(path.basename(staged.path).startsWith("."))
+            yield* write(staged.path, "video")
+            assert.notInclude(yield* list(dir), name)
+            assert.deepStrictEqual(yield* staged.publish, { bytes: 5 })
+          })
+        )
+        assert.strictEqual(yield* read(path.join(dir, name)), "video")
+      }
+      assert.deepStrictEqual(yield* list(dir), [...hostileNames].sort())
+    })
+  )
+
+  it.live("keeps the extension, and offers a name that is free", () =>
+    Effect.gen(function* () {
+      const { workspace } = yield* setUp
+      const staged = yield* workspace.stage("out.mp4")
+      assert.strictEqual(path.extname(staged.path), ".mp4")
+      assert.isTrue(Option.isNone(yield* workspace.stat(ref(staged.path))))
+      assert.notStrictEqual((yield* workspace.stage("out.mp4")).path, staged.path)
+    })
+  )
+
+  it.live("keeps the file that is there until the new one is whole", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      yield* write(path.join(dir, "out.mp4"), "old")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const staged = yield* workspace.stage("out.mp4")
+          yield* write(staged.path, "half of the n")
+          assert.strictEqual(yield* read(staged.finalPath), "old")
+        })
+      )
+      assert.strictEqual(yield* read(path.join(dir, "out.mp4")), "old")
+      assert.deepStrictEqual(yield* list(dir), ["out.mp4"])
+    })
+  )
+
+  it.live("takes an absolute name as the caller's choice, and makes missing folders", () =>
+    Effect.gen(function* () {
+      const { workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      const finalPath = path.join(elsewhere, "a", "b", "out.mp4")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const staged = yield* workspace.stage(finalPath)
+          yield* write(staged.path, "video")
+          yield* staged.publish
+        })
+      )
+      assert.strictEqual(yield* read(finalPath), "video")
+    })
+  )
+
+  it.live("fails at once where nothing can be written", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      yield* Effect.promise(() => fs.mkdir(path.join(dir, "folder.mp4")))
+      yield* write(path.join(dir, "file"), "")
+      yield* Effect.promise(() => fs.symlink(elsewhere, path.join(dir, "link")))
+      const stage = (name: string) => reasonOf(Effect.scoped(workspace.stage(name)))
+      assert.strictEqual(yield* stage("folder.mp4"), "Unavailable")
+      assert.strictEqual(yield* stage("new/"), "Unavailable")
+      assert.strictEqual(yield* stage("file/out.mp4"), "Unavailable")
+      assert.strictEqual(yield* stage(`${"x".repeat(300)}.mp4`), "Unavailable")
+      assert.strictEqual(yield* stage("../out.mp4"), "Outside")
+      assert.strictEqual(yield* stage("link/out.mp4"), "Outside")
+      assert.strictEqual(yield* stage(""), "Outside")
+      assert.deepStrictEqual(yield* list(elsewhere), [])
+    })
+  )
+
+  it.live.skipIf(process.platform !== "linux")("names the reason where the system refuses", () =>
+    Effect.gen(function* () {
+      const { workspace } = yield* setUp
+      // The kernel's own file systems take no files of ours, whoever we are.
+      const reason = yield* reasonOf(Effect.scoped(workspace.stage("/sys/kernel/out.mp4")))
+      assert.include(["ReadOnly"], reason)
+    })
+  )
+
+  it.live("fails when the staged file was never written", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const staged = yield* workspace.stage("out.mp4")
+      assert.strictEqual(yield* reasonOf(staged.publish), "NotFound")
+      assert.deepStrictEqual(yield* list(dir), [])
+    })
+  )
+})
+
+describe("remove", () => {
+  it.live("removes the job's attempts but those to keep, and nothing of other jobs", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const place = (jobId: string, chunkId: number) =>
+        Effect.tap(workspace.place({ ...attempt, jobId, chunkId }), (file) => write(file, "frames"))
+      const [kept, dropped, other] = [yield* place("job", 0), yield* place("job", 1), yield* place("job2", 0)]
+      yield* write(path.join(dir, "mine.mov"), "mine")
+      yield* workspace.remove("job", [kept, "/elsewhere.mov"])
+      assert.isTrue(Option.isSome(yield* workspace.stat(ref(kept))))
+      assert.isTrue(Option.isNone(yield* workspace.stat(ref(dropped))))
+      assert.isTrue(Option.isSome(yield* workspace.stat(ref(other))))
+
+      yield* workspace.remove("job", [])
+      assert.isTrue(Option.isSome(yield* workspace.stat(ref(other))))
+      assert.lengthOf(yield* list(path.join(dir, ".helios")), 2)
+
+      yield* workspace.remove("job2", [])
+      assert.deepStrictEqual(yield* list(dir), ["mine.mov"])
+      yield* workspace.remove("job2", [])
+      yield* workspace.remove("never", [])
+      assert.deepStrictEqual(yield* list(dir), ["mine.mov"])
+    })
+  )
+
+  it.live("removes a link, not what it leads to", () =>
+    Effect.gen(function* () {
+      const { workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      yield* write(path.join(elsewhere, "precious"), "precious")
+      const place = yield* workspace.place(attempt)
+      yield* Effect.promise(() => fs.symlink(elsewhere, place))
+      yield* workspace.remove("job", [])
+      assert.deepStrictEqual(yield* list(elsewhere), ["precious"])
+    })
+  )
+
+  it.live("does not disturb a job that begins in the same moment", () =>
+    Effect.gen(function* () {
+      const { workspace } = yield* setUp
+      yield* Effect.forEach(
+        Array.from({ length: 50 }, (_, index) => `job${index}`),
+        (jobId) =>
+          Effect.gen(function* () {
+            const place = yield* workspace.place({ ...attempt, jobId })
+            yield* write(place, "frames")
+            yield* workspace.remove(jobId, [])
+          }),
+        { concurrency: 8, discard: true }
+      )
+      assert.deepStrictEqual(yield* list(workspace.root), [])
+    })
+  )
+})
