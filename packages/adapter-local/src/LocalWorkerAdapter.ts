@@ -190,8 +190,16 @@ const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Ou
         : Effect.fail(refused("InvalidJob", `${own} is not in the job's folder ${cwd}: name it there`))
   )
   return {
-    // An old file must never be taken for what this attempt wrote.
-    prepare: guard.pipe(Effect.andThen(file(() => fs.rm(own, { force: true })))),
+    prepare: guard.pipe(
+      Effect.andThen(file(() => ifThere(fs.lstat(own)))),
+      Effect.flatMap((found) => {
+        if (found === undefined) return Effect.void
+        if (found.isDirectory())
+          return Effect.fail(refused("InvalidJob", `${own} is a folder: name the output otherwise`))
+        // An old file must never be taken for what this attempt wrote.
+        return file(() => fs.rm(own, { force: true }))
+      })
+    ),
     discard: guard.pipe(Effect.andThen(discard(own)), Effect.ignore),
     collect: guard.pipe(
       Effect.andThen(stat(own)),
@@ -214,7 +222,7 @@ const isSame = (a: BigIntStats | undefined, b: BigIntStats | undefined): boolean
   a?.ino === b?.ino && a?.size === b?.size && a?.mtimeNs === b?.mtimeNs
 
 const isInside = (folder: string, target: string): Promise<boolean> =>
-  Promise.all([fs.realpath(folder), realpathOfExisting(path.dirname(target))]).then(
+  Promise.all([realpathOfExisting(folder), realpathOfExisting(path.dirname(target))]).then(
     ([realFolder, realParent]) => realParent === realFolder || isBelow(realFolder, realParent)
   )
 

@@ -28,7 +28,16 @@ describe("FrameProgress.parse", () => {
 describe("FrameProgress.make", () => {
   it("never goes back, never repeats itself, and never goes beyond the chunk", () => {
     const follow = FrameProgress.make(30)
-    const lines = ["frame=0", "frame=5", "frame=5", "noise", "frame=3", "Progress: 50%", "frame=31", "frame=99999999999"]
+    const lines = [
+      "frame=0",
+      "frame=5",
+      "frame=5",
+      "noise",
+      "frame=3",
+      "Progress: 50%",
+      "frame=31",
+      "frame=99999999999"
+    ]
     assert.deepStrictEqual(
       lines.map((line) => follow(line)),
       [undefined, 5, undefined, undefined, undefined, 15, 30, undefined]

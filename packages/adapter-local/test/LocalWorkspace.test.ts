@@ -70,7 +70,21 @@ describe("place", () => {
   it.live("is below the folder, whatever the job and its outputs are called", () =>
     Effect.gen(function* () {
       const { dir, workspace } = yield* setUp
-      const jobIds = ["../../x", "/etc", "..", ".", "", "a/b", "A", "a", "x".repeat(300), "new\nline", "nul\0", "ü", "\ud800"]
+      const jobIds = [
+        "../../x",
+        "/etc",
+        "..",
+        ".",
+        "",
+        "a/b",
+        "A",
+        "a",
+        "x".repeat(300),
+        "new\nline",
+        "nul\0",
+        "ü",
+        "\ud800"
+      ]
       const places: Array<string> = []
       for (const jobId of jobIds) {
         for (const outputFile of [...hostileNames, "../up.mov", "/abs.mov", "sub/dir.mov"]) {
@@ -180,7 +194,15 @@ describe("publish", () => {
       const place = yield* workspace.place(attempt)
       yield* write(place, "new")
       yield* Effect.promise(() => fs.symlink(elsewhere, path.join(dir, "link")))
-      for (const name of ["../x.mov", "a/../../x.mov", path.join(elsewhere, "x.mov"), "link/x.mov", "link/y/x.mov", "", "."]) {
+      for (const name of [
+        "../x.mov",
+        "a/../../x.mov",
+        path.join(elsewhere, "x.mov"),
+        "link/x.mov",
+        "link/y/x.mov",
+        "",
+        "."
+      ]) {
         assert.strictEqual(yield* reasonOf(workspace.publish(ref(place), name)), "Outside", name)
       }
       assert.deepStrictEqual(yield* list(elsewhere), [])

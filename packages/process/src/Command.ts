@@ -254,5 +254,4 @@ const reasonOf = (options: Options, error: unknown): ProcessReason => {
   }
 }
 
-const isFolder = (path: string): boolean =>
-  Result.isSuccess(Result.try(() => accessSync(`${path}/.`, constants.X_OK)))
+const isFolder = (path: string): boolean => Result.isSuccess(Result.try(() => accessSync(`${path}/.`, constants.X_OK)))

@@ -87,11 +87,7 @@ export const endSought: (
 })
 
 /** The group in one call, so that none of it can start another process in between; the others one by one. */
-const signalAll = (
-  found: ReadonlyArray<processTable.Found>,
-  group: number | undefined,
-  name: NodeJS.Signals
-): void => {
+const signalAll = (found: ReadonlyArray<processTable.Found>, group: number | undefined, name: NodeJS.Signals): void => {
   if (group !== undefined && found.some((one) => one.group === group)) processTable.signal(-group, name)
   for (const one of found) if (group === undefined || one.group !== group) processTable.signal(one.pid, name)
 }

@@ -345,9 +345,12 @@ describe("a command that leaves processes behind when it ends", () => {
     ["in its group, holding its pipes", "sleep 600 & exit 7"],
     ["in a group of its own, ignoring TERM", "set -m; (trap '' TERM; sleep 600) & exit 7"],
     ["in a session of its own", "setsid sh -c 'echo ready > ready; exec sleep 600' > /dev/null 2>&1 & exit 7"],
-    ["in a session of its own, which has long begun", `
+    [
+      "in a session of its own, which has long begun",
+      `
       setsid sh -c 'echo ready > ready; exec sleep 600' > /dev/null 2>&1 &
-      while [ ! -s ready ]; do sleep 0.01; done; exit 7`],
+      while [ ! -s ready ]; do sleep 0.01; done; exit 7`
+    ],
     ["in a session of its own, holding its pipes", "setsid sleep 600 & sleep 0.1; exit 7"]
   ])("ends them: %s", ([, script]) =>
     Effect.gen(function* () {

@@ -18,9 +18,11 @@ describe("CommandLine.parse", () => {
     ["a filter's escapes inside double quotes", String.raw`a "drawtext=x\:y"`, ["a", String.raw`drawtext=x\:y`]],
     ["escaped quotes", String.raw`a "say \"hi\"" it\'s`, ["a", `say "hi"`, "it's"]],
     ["an escaped space", String.raw`a my\ file.mov`, ["a", "my file.mov"]],
-    ["what only a shell would read", "a $HOME *.mov ~ 0:v? ?x=1&y=2 | ; > #b `c` !d", [
-      ...["a", "$HOME", "*.mov", "~", "0:v?", "?x=1&y=2", "|", ";", ">", "#b", "`c`", "!d"]
-    ]],
+    [
+      "what only a shell would read",
+      "a $HOME *.mov ~ 0:v? ?x=1&y=2 | ; > #b `c` !d",
+      [...["a", "$HOME", "*.mov", "~", "0:v?", "?x=1&y=2", "|", ";", ">", "#b", "`c`", "!d"]]
+    ],
     ["other scripts", "render 'ビデオ 1.mov' 🎬", ["render", "ビデオ 1.mov", "🎬"]],
     ["a newline inside quotes", "a 'b\nc'", ["a", "b\nc"]]
   ])("keeps %s", (_, command, args) => {
@@ -58,9 +60,10 @@ describe("CommandLine.withOutput", () => {
   })
 
   it("puts it wherever {output} stands, also inside an argument", () => {
-    assert.deepStrictEqual<ReadonlyArray<string>>(put(["sh", "-c", `cp a "{output}" && stat "{output}"`], undefined, "/p").args, [
-      ...["sh", "-c", `cp a "/p" && stat "/p"`]
-    ])
+    assert.deepStrictEqual<ReadonlyArray<string>>(
+      put(["sh", "-c", `cp a "{output}" && stat "{output}"`], undefined, "/p").args,
+      [...["sh", "-c", `cp a "/p" && stat "/p"`]]
+    )
   })
 
   it("leaves alone what only looks like the output", () => {

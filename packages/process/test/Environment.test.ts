@@ -15,7 +15,15 @@ describe("Environment.pick", () => {
   it("keeps credentials away by default", () => {
     const secrets = [
       ...["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "GITHUB_TOKEN", "NPM_TOKEN"],
-      ...["NODE_AUTH_TOKEN", "DATABASE_URL", "PGPASSWORD", "SSH_AUTH_SOCK", "HTTPS_PROXY", "NODE_OPTIONS", "LD_PRELOAD"],
+      ...[
+        "NODE_AUTH_TOKEN",
+        "DATABASE_URL",
+        "PGPASSWORD",
+        "SSH_AUTH_SOCK",
+        "HTTPS_PROXY",
+        "NODE_OPTIONS",
+        "LD_PRELOAD"
+      ],
       "HELIOS_ATTEMPT"
     ]
     const parent = { PATH: "/bin", LANG: "C.UTF-8", ...Object.fromEntries(secrets.map((name) => [name, "secret"])) }

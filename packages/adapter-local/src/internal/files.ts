@@ -6,9 +6,11 @@ import * as path from "node:path"
 /** The `code` of a Node error: `"ENOENT"`. */
 export const errorCode = (error: unknown): unknown => (Predicate.hasProperty(error, "code") ? error.code : undefined)
 
-/** `undefined` in place of the failure that there is no such file. */
+/** `undefined` in place of the failure that there is no such file; below a file, there is none either. */
 export const ifThere = <A>(operation: Promise<A>): Promise<A | undefined> =>
-  operation.catch((error: unknown) => (errorCode(error) === "ENOENT" ? undefined : Promise.reject(error)))
+  operation.catch((error: unknown) =>
+    errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR" ? undefined : Promise.reject(error)
+  )
 
 /** Whether one absolute path lies below another one, by their names alone. */
 export const isBelow = (folder: string, file: string): boolean => {
