@@ -19,6 +19,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { rm } from "node:fs/promises"
 import { join, relative } from "node:path"
@@ -31,7 +32,10 @@ import { formatReport, verify } from "./verify.ts"
 
 const { values: flags } = parseArgs({ options: { small: { type: "boolean", default: false } }, allowPositionals: true })
 const settings = flags.small ? small : full
-const folder = join(import.meta.dirname, "..", "out", flags.small ? "small" : "full")
+const folder = join(import.meta.dirname, "..", "out", flags.small ? "small" : "")
+
+const { chunks, fps, frames, height, width } = settings
+const film = `${frames} frames of ${width}x${height} at ${fps} per second`
 
 /** Two at a time: a browser and an encoder each keep a core busy. */
 const concurrency = 2
@@ -44,6 +48,7 @@ const render = Effect.fnUntraced(function* (job: DemoJob) {
   const jobs = yield* JobManager.JobManager
   const repository = yield* JobRepository.JobRepository
   const { id } = yield* jobs.create(job.spec)
+  yield* say(`${id}: ${film}, in ${chunks} chunks, ${concurrency} at a time`)
   const display = makeProgressDisplay(process.stdout)
   const watching = jobs
     .watch(id)
@@ -101,10 +106,6 @@ const program = Effect.gen(function* () {
   yield* Effect.promise(() => ensureChromium())
   yield* Effect.promise(() => rm(folder, { recursive: true, force: true }))
   const job = yield* Effect.promise(() => writeJob(folder, settings))
-  const { chunks, fps, frames, height, width } = settings
-  yield* say(
-    `${frames} frames of ${width}x${height} at ${fps} per second, in ${chunks} chunks, ${concurrency} at a time`
-  )
 
   const workspace = LocalWorkspace.layer({ dir: job.folder })
   const services = JobManager.layer.pipe(
@@ -119,20 +120,24 @@ const program = Effect.gen(function* () {
   const { records, state } = yield* render(job).pipe(Effect.provide(services))
   yield* Effect.forEach(timeline(state, records), say)
 
-  const film = state.outputFile ?? ""
+  const file = state.outputFile ?? ""
   const [took, report] = yield* Effect.timed(
-    Effect.promise(() => verify(ffmpeg, film, { frames, fps, seams: job.seams, sound: job.soundFile }))
+    Effect.promise(() => verify(ffmpeg, file, { frames, fps, seams: job.seams, sound: job.soundFile }))
   )
   yield* Effect.forEach(formatReport(report), say)
-  if (!report.ok) return yield* Effect.fail(new Error(`${film} is not what it should be`))
+  if (!report.ok) return yield* Effect.fail(new Error(`${file} is not what it should be`))
   yield* say(`verified in ${seconds(Duration.toMillis(took))}`)
-  yield* say(`\n  ${film}\n  play it: ffplay ${relative(process.cwd(), film)}, or open it in a browser or any player`)
+  yield* say(`\n  ${file}\n  play it: ffplay ${relative(process.cwd(), file)}, or open it in a browser or any player`)
 })
+
+/** What went wrong: the message where it was foreseen, all there is to know where it was not. */
+const explain = (cause: Cause.Cause<{ readonly message: string }>): string =>
+  Option.match(Cause.findErrorOption(cause), { onNone: () => Cause.pretty(cause), onSome: (error) => error.message })
 
 NodeRuntime.runMain(
   program.pipe(
     Effect.tapCause((cause) =>
-      Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.sync(() => process.stderr.write(`${Cause.pretty(cause)}\n`))
+      Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.sync(() => process.stderr.write(`\n${explain(cause)}\n`))
     )
   ),
   { disableErrorReporting: true }
