@@ -106,10 +106,7 @@ export const makeFold = (jobId: string): JobFold => {
     switch (event._tag) {
       case "RunStarted":
         state.status = "running"
-        delete state.endedAt
-        delete state.error
-        delete state.leftover
-        reopen()
+        turn(state)
         return
       case "AttemptStarted": {
         const chunk = byId.get(event.chunk)
@@ -153,11 +150,11 @@ export const makeFold = (jobId: string): JobFold => {
         return
       case "RunEnded":
         state.status = event.how
+        turn(state)
         state.endedAt = at
         if (event.how === "completed") state.progress = 1
         if (event.error !== undefined) state.error = event.error
         if (event.leftover.length > 0) state.leftover = event.leftover
-        reopen()
     }
   }
 
@@ -167,8 +164,12 @@ export const makeFold = (jobId: string): JobFold => {
     state.progress = unfinished(framesDone, state.spec.metadata.totalFrames)
   }
 
-  // What was under way when a run began or ended is not under way any more.
-  const reopen = (): void => {
+  // When a run begins or ends (one that was cancelled before it began only ends), how the one before it ended is over,
+  // and nothing is under way any more.
+  const turn = (state: Mutable<JobState>): void => {
+    delete state.endedAt
+    delete state.error
+    delete state.leftover
     for (const chunk of chunks) if (chunk.status !== "accepted") chunk.status = "pending"
   }
 

@@ -9,8 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { OutputRef, WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
-import { chunkId } from "./WorkerAdapter.ts"
-import { OutputInvalid, WorkerError } from "./WorkerError.ts"
+import * as WorkerAdapter from "./WorkerAdapter.ts"
+import { OutputInvalid, type WorkerError, type WorkerReason } from "./WorkerError.ts"
 import * as Workspace from "./Workspace.ts"
 
 /** Checks the output of an attempt that said it was done; fails with `OutputInvalid` when it is not what was asked for. */
@@ -21,22 +21,9 @@ export class OutputCheck extends Context.Service<
   }
 >()("@helios-infra/core/OutputCheck") {}
 
-/** The `OutputInvalid` failure of an attempt, for implementations of the check. */
-export const invalid = (
-  job: WorkerJob,
-  result: WorkerResult,
-  detail: { readonly expected: string; readonly found: string }
-): WorkerError => {
-  const id = chunkId(job)
-  return new WorkerError({
-    adapter: "output-check",
-    jobId: job.meta.jobId,
-    ...(id === undefined ? {} : { chunkId: id }),
-    attempt: job.meta.attempt,
-    ...(result.workerId === undefined ? {} : { workerId: result.workerId }),
-    reason: new OutputInvalid(detail)
-  })
-}
+/** The failure of a check, for implementations of it. */
+export const failure = (job: WorkerJob, result: WorkerResult, reason: WorkerReason): WorkerError =>
+  WorkerAdapter.failure("output-check", job, reason, result.workerId)
 
 /** The place where an attempt was asked to put its output, for messages. */
 export const targetOf = (job: WorkerJob): string =>
@@ -49,26 +36,30 @@ export const targetOf = (job: WorkerJob): string =>
  */
 export const layerTrusting: Layer.Layer<OutputCheck> = Layer.succeed(OutputCheck, {
   check: (job, result) =>
-    result.output === undefined
-      ? Effect.fail(invalid(job, result, { expected: `a file at ${targetOf(job)}`, found: "no output" }))
-      : Effect.succeed(result.output)
+    result.output === undefined ? Effect.fail(missing(job, result, "no output")) : Effect.succeed(result.output)
 })
 
-/** Checks that the output is there and not empty; looks into no file. */
+/** Finds the output of an attempt and its size; fails where there is none, or an empty one. Looks into no file. */
+export const findOutput: (
+  workspace: Workspace.Workspace["Service"],
+  job: WorkerJob,
+  result: WorkerResult
+) => Effect.Effect<OutputRef, WorkerError> = Effect.fnUntraced(function* (workspace, job, result) {
+  const { output } = result
+  if (output === undefined) return yield* missing(job, result, "no output")
+  const stat = yield* Effect.mapError(workspace.stat(output), (error) => missing(job, result, error.message))
+  if (Option.isNone(stat)) return yield* missing(job, result, "no file")
+  if (stat.value.bytes === 0) return yield* missing(job, result, "an empty file")
+  return { ...output, bytes: stat.value.bytes }
+})
+
+/** Checks that the output is there and not empty, and no more. */
 export const layerPresence: Layer.Layer<OutputCheck, never, Workspace.Workspace> = Layer.effect(
   OutputCheck,
-  Effect.gen(function* () {
-    const workspace = yield* Workspace.Workspace
-    const check = Effect.fnUntraced(function* (job: WorkerJob, result: WorkerResult) {
-      const expected = `a file at ${targetOf(job)}`
-      if (result.output === undefined) return yield* invalid(job, result, { expected, found: "no output" })
-      const stat = yield* workspace
-        .stat(result.output)
-        .pipe(Effect.mapError((error) => invalid(job, result, { expected, found: error.message })))
-      if (Option.isNone(stat)) return yield* invalid(job, result, { expected, found: "no file" })
-      if (stat.value.bytes === 0) return yield* invalid(job, result, { expected, found: "an empty file" })
-      return { ...result.output, bytes: stat.value.bytes }
-    })
-    return OutputCheck.of({ check })
-  })
+  Effect.map(Workspace.Workspace, (workspace) =>
+    OutputCheck.of({ check: (job, result) => findOutput(workspace, job, result) })
+  )
 )
+
+const missing = (job: WorkerJob, result: WorkerResult, found: string): WorkerError =>
+  failure(job, result, new OutputInvalid({ expected: `a file at ${targetOf(job)}`, found }))

@@ -64,30 +64,38 @@ export const make = (jobId: string, spec: JobSpec): Tracker => {
     return frames
   }
 
-  const apply = ({ at, event }: JobRecord): void => {
+  const apply = ({ at, event, ...record }: JobRecord): void => {
+    run = record.run
     switch (event._tag) {
       case "RunStarted":
-        run = event.run
         status = "running"
         running.clear()
         startedAt = at
         atStart = acceptedFrames
         return
       case "AttemptStarted":
+        if (!frameCounts.has(event.chunk) || accepted.has(event.chunk)) return
         running.set(event.chunk, { attempt: event.attempt, done: 0 })
         return
       case "AttemptEnded":
         running.delete(event.chunk)
         return
-      case "ChunkAccepted":
+      case "ChunkAccepted": {
         running.delete(event.chunk)
-        if (accepted.has(event.chunk)) return
+        const frames = frameCounts.get(event.chunk)
+        if (frames === undefined || accepted.has(event.chunk)) return
         accepted.add(event.chunk)
-        acceptedFrames += frameCounts.get(event.chunk) ?? 0
+        acceptedFrames += frames
         return
-      case "OutputLost":
-        if (accepted.delete(event.chunk)) acceptedFrames -= frameCounts.get(event.chunk) ?? 0
+      }
+      case "OutputLost": {
+        if (!accepted.delete(event.chunk)) return
+        const frames = frameCounts.get(event.chunk) ?? 0
+        acceptedFrames -= frames
+        // What this run has done, and so its speed, stays as it is.
+        atStart -= frames
         return
+      }
       case "RunEnded":
         status = event.how
         running.clear()
@@ -101,7 +109,8 @@ export const make = (jobId: string, spec: JobSpec): Tracker => {
   const framesDone = (chunkId: number, attempt: number, frames: number): void => {
     const chunk = running.get(chunkId)
     if (chunk === undefined || chunk.attempt !== attempt) return
-    chunk.done = Math.max(chunk.done, Math.min(frames, frameCounts.get(chunkId) ?? 0))
+    // Not `Math.max`, for which what is no number would be the most.
+    if (frames > chunk.done) chunk.done = Math.min(frames, frameCounts.get(chunkId) ?? 0)
   }
 
   const snapshot = (nowMs: number): JobProgress => {

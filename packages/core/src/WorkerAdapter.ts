@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as VideoFormat from "./VideoFormat.ts"
-import type { WorkerError } from "./WorkerError.ts"
+import { WorkerError, type WorkerReason } from "./WorkerError.ts"
 
 /** Where an attempt puts its output: a file, or a key in the job's artifact storage. No two attempts share one. */
 export const OutputTarget = Schema.Union([
@@ -171,6 +171,19 @@ export const layer = (options: Parameters<typeof make>[0]): Layer.Layer<WorkerAd
 /** The chunk that an attempt renders; `undefined` for the merge command. */
 export const chunkId = (job: WorkerJob): number | undefined =>
   job.meta._tag === "Chunk" ? job.meta.chunkId : undefined
+
+/** The failure of an attempt, for adapters and for checks of what they wrote; `adapter` names who says so. */
+export const failure = (adapter: string, job: WorkerJob, reason: WorkerReason, workerId?: string): WorkerError => {
+  const chunk = chunkId(job)
+  return new WorkerError({
+    adapter,
+    jobId: job.meta.jobId,
+    ...(chunk === undefined ? {} : { chunkId: chunk }),
+    attempt: job.meta.attempt,
+    ...(workerId === undefined ? {} : { workerId }),
+    reason
+  })
+}
 
 /**
  * Whether a command says where its output goes, so that every attempt can be given a place of its own: it holds the

@@ -7,8 +7,8 @@
 import * as FrameRate from "@helios-infra/core/FrameRate"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
-import { chunkId, type OutputRef, type WorkerJob, type WorkerResult } from "@helios-infra/core/WorkerAdapter"
-import { Refused, WorkerError, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
+import type { OutputRef, WorkerJob, WorkerResult } from "@helios-infra/core/WorkerAdapter"
+import { OutputInvalid, Refused, type WorkerError, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
 import * as Workspace from "@helios-infra/core/Workspace"
 import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Effect from "effect/Effect"
@@ -39,14 +39,14 @@ export const make = (
       job: WorkerJob,
       result: WorkerResult
     ): Effect.fn.Return<OutputRef, WorkerError> {
-      const output = yield* presentOutput(workspace, job, result)
+      const output = yield* OutputCheck.findOutput(workspace, job, result)
       if (job.meta._tag === "Merge") return output
       const { frameCount } = job.meta
       const invalid = (detail: { readonly expected: string; readonly found: string }) =>
-        Effect.fail(OutputCheck.invalid(job, result, detail))
+        Effect.fail(OutputCheck.failure(job, result, new OutputInvalid(detail)))
 
       const ffmpeg = yield* Ffmpeg.find(options).pipe(
-        Effect.mapError(({ fix }) => failure(job, result, new Refused({ why: "NotFound", fix })))
+        Effect.mapError(({ fix }) => OutputCheck.failure(job, result, new Refused({ why: "NotFound", fix })))
       )
       const file = yield* workspace
         .locate(output)
@@ -54,7 +54,7 @@ export const make = (
       const media = yield* MediaProbe.probe(ffmpeg, file, { decode: options?.decode !== "packets" }).pipe(
         Effect.catchTags({
           MediaUnreadable: ({ detail }) => invalid({ expected: `a video of ${frameCount} frames`, found: detail }),
-          ProcessError: (error) => Effect.fail(failure(job, result, reasonOf(error)))
+          ProcessError: (error) => Effect.fail(OutputCheck.failure(job, result, reasonOf(error)))
         })
       )
       // The rate is held against the timestamps: as words, "60/2" and "30" would differ.
@@ -72,39 +72,6 @@ export const make = (
 /** {@link make} as a layer. */
 export const layer = (options?: Options): Layer.Layer<OutputCheck.OutputCheck, never, Workspace.Workspace> =>
   Layer.effect(OutputCheck.OutputCheck, make(options))
-
-const presentOutput = Effect.fnUntraced(function* (
-  workspace: Workspace.Workspace["Service"],
-  job: WorkerJob,
-  result: WorkerResult
-): Effect.fn.Return<OutputRef, WorkerError> {
-  const expected = `a file at ${OutputCheck.targetOf(job)}`
-  const invalid = (found: string) => Effect.fail(OutputCheck.invalid(job, result, { expected, found }))
-  const { output } = result
-  if (output === undefined) {
-    // A merge command that does not say what it writes: there is nothing to look at.
-    if (job.meta._tag === "Merge" && job.outputFile === undefined) {
-      return { location: OutputCheck.targetOf(job), bytes: 0 }
-    }
-    return yield* invalid("no output")
-  }
-  const stat = yield* workspace.stat(output).pipe(Effect.catch((error) => invalid(error.message)))
-  if (Option.isNone(stat)) return yield* invalid("no file")
-  if (stat.value.bytes === 0) return yield* invalid("an empty file")
-  return { ...output, bytes: stat.value.bytes }
-})
-
-const failure = (job: WorkerJob, result: WorkerResult, reason: WorkerReason): WorkerError => {
-  const id = chunkId(job)
-  return new WorkerError({
-    adapter: "output-check",
-    jobId: job.meta.jobId,
-    ...(id === undefined ? {} : { chunkId: id }),
-    attempt: job.meta.attempt,
-    ...(result.workerId === undefined ? {} : { workerId: result.workerId }),
-    reason
-  })
-}
 
 /** Why ffmpeg, which was found, could not be run: for good, or because the machine had no room for it just now. */
 const reasonOf = (error: ProcessError): WorkerReason =>
