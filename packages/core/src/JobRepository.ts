@@ -269,7 +269,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
             .filter((job) => job !== undefined)
             .filter((job) => options.status?.includes(job.status) ?? true)
             .filter((job) => job.updatedAt > (options.updatedAfter ?? -Infinity))
-            .reverse()
+            .toReversed()
         )
       ),
     request: Effect.fn("JobRepository.request")((jobId, request) =>

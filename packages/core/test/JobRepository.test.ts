@@ -120,7 +120,7 @@ describe("JobRepository create", () => {
           Effect.repeat({ until: (records) => records !== undefined })
         )
         const [first, seen, second] = yield* Effect.all([create, watch, create], { concurrency: "unbounded" })
-        assert.deepStrictEqual([Result.isSuccess(first), Result.isSuccess(second)].toSorted(), [false, true])
+        assert.strictEqual([first, second].filter(Result.isSuccess).length, 1)
         assert.strictEqual(seen?.length, 1)
       }).pipe(contended(seed))
     )
@@ -269,7 +269,7 @@ describe("JobRepository openWriter", () => {
         const jobs = yield* repository
         yield* jobs.create("job", created)
         const writers = yield* Effect.forEach([1, 2, 3, 4], () => open("job", "always"), { concurrency: "unbounded" })
-        assert.deepStrictEqual(writers.map(({ run }) => run).toSorted(), [1, 2, 3, 4])
+        assert.deepStrictEqual(new Set(writers.map(({ run }) => run)), new Set([1, 2, 3, 4]))
         for (const writer of writers) {
           const appended = yield* Effect.result(writer.append([lost(`by ${writer.run}`)]))
           assert.strictEqual(Result.isSuccess(appended), writer.run === 4)
