@@ -7,19 +7,12 @@
  *
  * Whether an output is any good is not judged here; `OutputCheck` does that.
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as WorkerAdapter from "@helios-infra/core/WorkerAdapter"
-import {
-  Refused,
-  RenderFailed,
-  TimedOut,
-  WorkerError,
-  WorkerLost,
-  type WorkerReason
-} from "@helios-infra/core/WorkerError"
+import { Refused, RenderFailed, TimedOut, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
 import * as Command from "@helios-infra/process/Command"
 import * as CommandLine from "@helios-infra/process/CommandLine"
 import * as Environment from "@helios-infra/process/Environment"
@@ -31,7 +24,7 @@ import { availableParallelism } from "node:os"
 import * as path from "node:path"
 import { cwd as currentFolder } from "node:process"
 import * as FrameProgress from "./FrameProgress.ts"
-import { errorCode, ifThere, isBelow, realpathOfExisting } from "./internal/files.ts"
+import { discard, file, type FileError, ifThere, isBelow, realpathOfExisting } from "./internal/files.ts"
 
 /** How commands run on this machine. */
 export interface Options {
@@ -65,7 +58,7 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
       signal: (signal: WorkerAdapter.WorkerSignal) => void
     ) {
       let workerId: string | undefined
-      const fail = (reason: WorkerReason) => Effect.fail(errorOf(job, reason, workerId))
+      const fail = (reason: WorkerReason) => Effect.fail(WorkerAdapter.failure(name, job, reason, workerId))
 
       if (job.meta.output._tag !== "File") {
         return yield* fail(refused("Unsupported", "the local adapter writes to files: give the attempt a path"))
@@ -182,29 +175,25 @@ const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Ou
       collect: Effect.flatMap(stat(own), (found) => (isSame(before, found) ? Effect.undefined : refTo(own)))
     }
   }
-  const guard = Effect.flatMap(
-    file(() => isInside(cwd, own)),
-    (inside) =>
-      inside
-        ? Effect.void
-        : Effect.fail(refused("InvalidJob", `${own} is not in the job's folder ${cwd}: name it there`))
+  const guard = Effect.flatMap(worker(isInside(cwd, own)), (inside) =>
+    inside ? Effect.void : Effect.fail(refused("InvalidJob", `${own} is not in the job's folder ${cwd}: name it there`))
   )
   return {
     prepare: guard.pipe(
-      Effect.andThen(file(() => ifThere(fs.lstat(own)))),
+      Effect.andThen(worker(ifThere(file(() => fs.lstat(own))))),
       Effect.flatMap((found) => {
         if (found === undefined) return Effect.void
         if (found.isDirectory())
           return Effect.fail(refused("InvalidJob", `${own} is a folder: name the output otherwise`))
         // An old file must never be taken for what this attempt wrote.
-        return file(() => fs.rm(own, { force: true }))
+        return worker(file(() => fs.rm(own, { force: true })))
       })
     ),
     discard: guard.pipe(Effect.andThen(discard(own)), Effect.ignore),
     collect: guard.pipe(
       Effect.andThen(stat(own)),
       Effect.flatMap((found) =>
-        found === undefined ? Effect.undefined : file(() => move(own, place)).pipe(Effect.andThen(refTo(place)))
+        found === undefined ? Effect.undefined : worker(move(own, place)).pipe(Effect.andThen(refTo(place)))
       )
     )
   }
@@ -216,41 +205,29 @@ const refTo = (location: string): Effect.Effect<WorkerAdapter.OutputRef | undefi
   )
 
 const stat = (location: string): Effect.Effect<BigIntStats | undefined, WorkerReason> =>
-  file(() => ifThere(fs.stat(location, { bigint: true })))
+  worker(ifThere(file(() => fs.stat(location, { bigint: true }))))
 
 const isSame = (a: BigIntStats | undefined, b: BigIntStats | undefined): boolean =>
   a?.ino === b?.ino && a?.size === b?.size && a?.mtimeNs === b?.mtimeNs
 
-const isInside = (folder: string, target: string): Promise<boolean> =>
-  Promise.all([realpathOfExisting(folder), realpathOfExisting(path.dirname(target))]).then(
-    ([realFolder, realParent]) => realParent === realFolder || isBelow(realFolder, realParent)
+const isInside = (folder: string, target: string): Effect.Effect<boolean, FileError> =>
+  Effect.zipWith(
+    realpathOfExisting(folder),
+    realpathOfExisting(path.dirname(target)),
+    (realFolder, realParent) => realParent === realFolder || isBelow(realFolder, realParent)
   )
 
-const move = (from: string, to: string): Promise<void> =>
-  fs
-    .rename(from, to)
-    .catch((error: unknown) =>
-      errorCode(error) === "EXDEV" ? fs.copyFile(from, to).then(() => fs.rm(from)) : Promise.reject(error)
-    )
-
-const discard = (place: string): Effect.Effect<void> =>
-  Effect.ignore(Effect.tryPromise(() => fs.rm(place, { recursive: true, force: true })))
+const move = (from: string, to: string): Effect.Effect<void, FileError> =>
+  Effect.catchIf(
+    file(() => fs.rename(from, to)),
+    // Another disk.
+    ({ code }) => code === "EXDEV",
+    () => file(() => fs.copyFile(from, to).then(() => fs.rm(from)))
+  )
 
 // ---
 // errors
 // ---
-
-const errorOf = (job: WorkerAdapter.WorkerJob, reason: WorkerReason, workerId: string | undefined): WorkerError => {
-  const chunkId = WorkerAdapter.chunkId(job)
-  return new WorkerError({
-    adapter: name,
-    jobId: job.meta.jobId,
-    ...(chunkId === undefined ? {} : { chunkId }),
-    attempt: job.meta.attempt,
-    ...(workerId === undefined ? {} : { workerId }),
-    reason
-  })
-}
 
 const refused = (why: Refused["why"], fix: string): Refused => new Refused({ why, fix })
 
@@ -277,9 +254,6 @@ const reasonOf = (error: ProcessError, cwd: string): WorkerReason => {
 const notStopped = (pids: ReadonlyArray<number>): string =>
   `${pids.length === 1 ? "process" : "processes"} ${pids.join(", ")} did not end even when killed`
 
-/** A file operation of the adapter's own; that it fails says nothing about the job, so the attempt can be repeated. */
-const file = <A>(run: () => Promise<A>): Effect.Effect<A, WorkerReason> =>
-  Effect.tryPromise({
-    try: run,
-    catch: (error) => new WorkerLost({ detail: error instanceof Error ? error.message : String(error) })
-  })
+/** That a file operation of the adapter's own fails says nothing about the job, so the attempt can be repeated. */
+const worker = <A>(operation: Effect.Effect<A, FileError>): Effect.Effect<A, WorkerReason> =>
+  Effect.mapError(operation, (error) => new WorkerLost({ detail: error.message }))

@@ -22,7 +22,7 @@ import { type StagedOutput, Workspace, WorkspaceError } from "@helios-infra/core
 import { createHash, randomUUID } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-import { errorCode, ifThere, isBelow, realpathOfExisting } from "./internal/files.ts"
+import { discard, file, type FileError, ifThere, isBelow, realpathOfExisting, unless } from "./internal/files.ts"
 
 /** The folder below the workspace in which attempts write. */
 export const attemptsFolder = ".helios"
@@ -45,8 +45,16 @@ export interface Options {
 export const make: (options: Options) => Effect.Effect<Workspace["Service"], WorkspaceError> = Effect.fnUntraced(
   function* (options) {
     const root = path.resolve(options.dir)
-    const realRoot = yield* attempt(root, () => fs.realpath(root))
-    if (!(yield* attempt(root, () => fs.stat(root))).isDirectory()) {
+    const realRoot = yield* about(
+      root,
+      file(() => fs.realpath(root))
+    )
+    if (
+      !(yield* about(
+        root,
+        file(() => fs.stat(root))
+      )).isDirectory()
+    ) {
       return yield* failure(root, "NotFound", new Error(`${root} is not a folder`))
     }
     const attempts = path.join(root, attemptsFolder)
@@ -63,12 +71,12 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
     /** Makes a folder, unless that would happen somewhere else, through a symbolic link. */
     const makeFolder = Effect.fnUntraced(function* (folder: string) {
       yield* checkLinks(folder)
-      yield* attempt(folder, () => fs.mkdir(folder, { recursive: true }))
+      yield* about(folder, makeFolders(folder))
     })
 
     /** The part of the path that exists must be below the folder once its links are followed. */
     const checkLinks = Effect.fnUntraced(function* (folder: string) {
-      const real = yield* attempt(folder, () => realpathOfExisting(folder))
+      const real = yield* about(folder, realpathOfExisting(folder))
       if (real !== realRoot && !isBelow(realRoot, real)) {
         return yield* failure(folder, "Outside", new Error(`${folder} is a link to ${real}`))
       }
@@ -80,12 +88,15 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
       const { attempt: number, chunkId, jobId, outputFile, run } = attemptOf
       const folder = path.join(attempts, jobFolder(jobId))
       yield* makeFolder(folder)
-      yield* attempt(attempts, () => ignoreInGit(attempts))
+      yield* about(attempts, ignoreInGit(attempts))
       return path.join(folder, `${run}.${chunkId}.${number}-${token()}${extension(outputFile)}`)
     })
 
     const stat = (output: OutputRef): Effect.Effect<Option.Option<{ readonly bytes: number }>, WorkspaceError> =>
-      attempt(output.location, () => fs.stat(path.resolve(root, output.location))).pipe(
+      about(
+        output.location,
+        file(() => fs.stat(path.resolve(root, output.location)))
+      ).pipe(
         Effect.map((found) => (found.isFile() ? Option.some({ bytes: found.size }) : Option.none())),
         Effect.catchIf(
           (error) => error.reason === "NotFound",
@@ -108,10 +119,15 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
       const folder = path.dirname(target)
       yield* makeFolder(folder)
       const temporary = path.join(folder, hiddenName(outputFile))
-      yield* attempt(temporary, () => linkOrCopy(source, temporary)).pipe(
-        Effect.andThen(attempt(target, () => fs.rename(temporary, target))),
+      yield* about(target, linkOrCopy(source, temporary)).pipe(
+        Effect.andThen(
+          about(
+            target,
+            file(() => fs.rename(temporary, target))
+          )
+        ),
         // Also after success: renaming one link of a file to another one of it does nothing.
-        Effect.ensuring(removeFile(temporary))
+        Effect.ensuring(discard(temporary))
       )
     })
 
@@ -120,22 +136,25 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
     ): Effect.fn.Return<StagedOutput, WorkspaceError, Scope.Scope> {
       const finalPath = path.isAbsolute(outputFile) ? path.resolve(outputFile) : yield* inside(outputFile)
       const folder = path.dirname(finalPath)
-      if (path.isAbsolute(outputFile)) yield* attempt(folder, () => fs.mkdir(folder, { recursive: true }))
+      if (path.isAbsolute(outputFile)) yield* about(folder, makeFolders(folder))
       else yield* makeFolder(folder)
       // The name itself may be too long, or a folder's: better known now than after hours of rendering.
-      const there = yield* attempt(finalPath, () => lstatIfThere(finalPath))
+      const there = yield* about(finalPath, ifThere(file(() => fs.lstat(finalPath))))
       if (there?.isDirectory() === true || /[/\\]$/.test(outputFile)) {
         return yield* failure(finalPath, "Unavailable", new Error("there is a folder of that name: name a file"))
       }
       const staged = path.join(folder, hiddenName(outputFile))
-      yield* Effect.addFinalizer(() => removeFile(staged))
+      yield* Effect.addFinalizer(() => discard(staged))
       // Whether the folder can be written to is only known by writing. Tools get a name that is still free.
-      yield* attempt(folder, () => fs.writeFile(staged, "", { flag: "wx" }), finalPath)
-      yield* removeFile(staged)
+      yield* about(
+        finalPath,
+        file(() => fs.writeFile(staged, "", { flag: "wx" }))
+      )
+      yield* discard(staged)
       return {
         path: staged,
         finalPath,
-        publish: attempt(finalPath, () => publishWhole(staged, finalPath))
+        publish: about(finalPath, publishWhole(staged, finalPath))
       }
     })
 
@@ -143,14 +162,18 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
       const folder = path.join(attempts, jobFolder(jobId))
       yield* checkLinks(folder)
       const kept = new Set(keep.map((location) => path.resolve(root, location)))
-      const names = yield* attempt(folder, () => namesIn(folder))
+      const names = yield* about(folder, namesIn(folder))
       yield* Effect.forEach(
-        names.map((name) => path.join(folder, name)).filter((file) => !kept.has(file)),
-        (file) => attempt(file, () => fs.rm(file, { recursive: true, force: true })),
+        names.map((name) => path.join(folder, name)).filter((one) => !kept.has(one)),
+        (one) =>
+          about(
+            one,
+            file(() => fs.rm(one, { recursive: true, force: true }))
+          ),
         { concurrency: 8, discard: true }
       )
-      yield* attempt(folder, () => removeIfEmpty(folder))
-      yield* attempt(attempts, () => removeIfUnused(attempts))
+      yield* about(folder, removeIfEmpty(folder))
+      yield* about(attempts, removeIfUnused(attempts))
     })
 
     return Workspace.of({ root, place, locate, stat, publish, stage, remove })
@@ -188,8 +211,8 @@ const hiddenName = (file: string): string => `.helios-${token()}${extension(file
 const failure = (file: string, reason: WorkspaceError["reason"], cause: unknown): WorkspaceError =>
   new WorkspaceError({ path: file, reason, cause })
 
-const reasonOf = (error: unknown): WorkspaceError["reason"] => {
-  switch (errorCode(error)) {
+const reasonOf = ({ code }: FileError): WorkspaceError["reason"] => {
+  switch (code) {
     case "ENOENT":
       return "NotFound"
     case "ENOSPC":
@@ -204,61 +227,61 @@ const reasonOf = (error: unknown): WorkspaceError["reason"] => {
   }
 }
 
-/** A file operation, failing with what it means for the job. */
-const attempt = <A>(file: string, run: () => Promise<A>, named: string = file): Effect.Effect<A, WorkspaceError> =>
-  Effect.tryPromise({ try: run, catch: (error) => failure(named, reasonOf(error), error) })
+/** Says what the failure of a file operation means for the file of the job that it was about. */
+const about = <A>(named: string, operation: Effect.Effect<A, FileError>): Effect.Effect<A, WorkspaceError> =>
+  Effect.mapError(operation, (error) => failure(named, reasonOf(error), error.cause))
 
 // ---
 // file operations
 // ---
 
-const lstatIfThere = (file: string) => ifThere(fs.lstat(file))
+const makeFolders = (folder: string) => file(() => fs.mkdir(folder, { recursive: true }))
 
-const namesIn = (folder: string): Promise<ReadonlyArray<string>> =>
-  ifThere(fs.readdir(folder)).then((names) => names ?? [])
-
-const removeFile = (file: string): Effect.Effect<void> =>
-  Effect.ignore(Effect.tryPromise(() => fs.rm(file, { force: true })))
+const namesIn = (folder: string): Effect.Effect<ReadonlyArray<string>, FileError> =>
+  Effect.map(ifThere(file(() => fs.readdir(folder))), (names) => names ?? [])
 
 /** Hard links are not possible everywhere: across disks, and on some of them at all. */
-const linkOrCopy = (source: string, target: string): Promise<void> =>
-  fs
-    .link(source, target)
-    .catch(() => fs.copyFile(source, target, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE))
+const linkOrCopy = (source: string, target: string): Effect.Effect<void, FileError> =>
+  file(() => fs.link(source, target)).pipe(
+    Effect.catch(() =>
+      file(() => fs.copyFile(source, target, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE))
+    )
+  )
 
 /** Nothing appears under the final name before all its bytes are on the disk. */
-const publishWhole = (staged: string, finalPath: string): Promise<{ readonly bytes: number }> =>
-  withHandle(staged, "r+", (file) => file.sync().then(() => file.stat())).then(({ size }) =>
-    fs
-      .rename(staged, finalPath)
-      // The name itself is on the disk once its folder is.
-      .then(() => withHandle(path.dirname(finalPath), "r", (folder) => folder.sync()))
-      .then(() => ({ bytes: size }))
+const publishWhole = Effect.fnUntraced(function* (staged: string, finalPath: string) {
+  const bytes = yield* withHandle(staged, "r+", (handle) => handle.sync().then(() => handle.stat()))
+  yield* file(() => fs.rename(staged, finalPath))
+  // The name itself is on the disk once its folder is, on systems where folders can be synced.
+  yield* Effect.ignore(withHandle(path.dirname(finalPath), "r", (handle) => handle.sync()))
+  return { bytes: bytes.size }
+})
+
+const withHandle = <A>(
+  name: string,
+  flags: string,
+  use: (handle: fs.FileHandle) => Promise<A>
+): Effect.Effect<A, FileError> =>
+  Effect.acquireUseRelease(
+    file(() => fs.open(name, flags)),
+    (handle) => file(() => use(handle)),
+    (handle) => Effect.ignore(file(() => handle.close()))
   )
 
-const withHandle = <A>(file: string, flags: string, use: (handle: fs.FileHandle) => Promise<A>): Promise<A> =>
-  fs.open(file, flags).then((handle) => use(handle).finally(() => handle.close()))
+const gitignore = ".gitignore"
 
-const ignoreInGit = (folder: string): Promise<void> =>
-  fs
-    .writeFile(path.join(folder, ".gitignore"), "*\n", { flag: "wx" })
-    .catch((error: unknown) => (errorCode(error) === "EEXIST" ? undefined : Promise.reject(error)))
+const ignoreInGit = (folder: string): Effect.Effect<void, FileError> =>
+  file(() => fs.writeFile(path.join(folder, gitignore), "*\n", { flag: "wx" })).pipe(unless("EEXIST"))
 
-const removeIfEmpty = (folder: string): Promise<void> =>
-  fs
-    .rmdir(folder)
-    .catch((error: unknown) =>
-      ["ENOENT", "ENOTEMPTY", "EEXIST"].some((code) => code === errorCode(error)) ? undefined : Promise.reject(error)
-    )
+const removeIfEmpty = (folder: string): Effect.Effect<void, FileError> =>
+  file(() => fs.rmdir(folder)).pipe(unless("ENOENT", "ENOTEMPTY", "EEXIST"))
 
 /** Removes the folder when it holds nothing but our own `.gitignore`. */
-const removeIfUnused = (folder: string): Promise<void> =>
-  namesIn(folder).then((names) =>
-    names.length > 1 || names.some((name) => name !== ".gitignore")
-      ? undefined
-      : fs
-          .rm(path.join(folder, ".gitignore"), { force: true })
-          .then(() => removeIfEmpty(folder))
-          // Another job may have come in between.
-          .then(() => ifThere(ignoreInGit(folder)))
-  )
+const removeIfUnused = Effect.fnUntraced(function* (folder: string) {
+  const names = yield* namesIn(folder)
+  if (names.some((name) => name !== gitignore)) return
+  yield* discard(path.join(folder, gitignore))
+  yield* removeIfEmpty(folder)
+  // Another job may have come in between.
+  yield* ifThere(ignoreInGit(folder))
+})

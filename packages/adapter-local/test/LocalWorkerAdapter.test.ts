@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdapter"
 import type { WorkerJob, WorkerSignal } from "@helios-infra/core/WorkerAdapter"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Schedule } from "effect"
 import { Environment } from "@helios-infra/process"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -57,20 +57,12 @@ const exists = (file: string) =>
   )
 
 const waitFor = (file: string) =>
-  Effect.promise(async () => {
-    const end = performance.now() + 30_000
-    while (
-      !(await fs.stat(file).then(
-        () => true,
-        () => false
-      ))
-    ) {
-      if (performance.now() > end) throw new Error(`never written: ${file}`)
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-  })
+  exists(file).pipe(
+    Effect.repeat({ until: (there) => there, schedule: Schedule.spaced("10 millis") }),
+    Effect.timeoutOrElse({ duration: "30 seconds", orElse: () => Effect.die(new Error(`never written: ${file}`)) })
+  )
 
-/** The pids of the processes that run in a folder or were given it in their environment. */
+/** The pids of the processes that have a folder in their environment. */
 const processesOf = (dir: string): Array<string> =>
   readdirSync("/proc").filter((name) => {
     if (!/^\d+$/.test(name)) return false
@@ -153,7 +145,7 @@ describe("an attempt that succeeds", () => {
         stdout
           .trim()
           .split("\n")
-          .map((line) => line.split(/=(.*)/s, 2) as [string, string])
+          .map((line): [string, string] => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)])
       )
       assert.sameMembers([...variables.keys()], ["PATH", "LANG", "A", "B", "HELIOS_ATTEMPT"])
       assert.strictEqual(variables.get("A"), "adapter")
@@ -382,11 +374,11 @@ describe("reap", () => {
           ],
           { stdio: ["ignore", "pipe", "inherit"] }
         )
-        const [handle] = yield* Effect.promise(() => once(orchestrator.stdout, "data"))
+        const told: ReadonlyArray<unknown> = yield* Effect.promise(() => once(orchestrator.stdout, "data"))
         yield* waitFor(at(name))
         orchestrator.kill("SIGKILL")
         yield* Effect.promise(() => once(orchestrator, "exit"))
-        return String(handle).trim()
+        return String(told[0]).trim()
       })
       const [one, other] = yield* Effect.all([orphan("one"), orphan("other")], { concurrency: 2 })
       assert.isNotEmpty(processesOf(`${dir}/one`))

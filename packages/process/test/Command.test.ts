@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Command from "@helios-infra/process/Command"
-import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { execFile } from "node:child_process"
 import * as fs from "node:fs/promises"
@@ -21,6 +21,25 @@ const shell = Effect.fnUntraced(function* (script: string, overrides: Overrides 
 const reasonOf = (run: ReturnType<typeof Command.run>) => Effect.map(Effect.flip(run), (error) => error.reason)
 
 const nothingLeft = (tag: string) => Effect.sync(() => assert.deepStrictEqual(tagged(tag), [], "processes are left"))
+
+const Printed = Schema.fromJsonString(
+  Schema.Struct({
+    args: Schema.Array(Schema.String),
+    cwd: Schema.String,
+    env: Schema.Record(Schema.String, Schema.String)
+  })
+)
+
+const Measured = Schema.fromJsonString(
+  Schema.Struct({
+    exitCode: Schema.Int,
+    lines: Schema.Int,
+    longest: Schema.Int,
+    tail: Schema.Int,
+    maxRssMiB: Schema.Finite,
+    durationMs: Schema.Finite
+  })
+)
 
 describe("a command that ends by itself", () => {
   it.live("gives its exit code, the last of its output and how long it took", () =>
@@ -53,7 +72,7 @@ describe("a command that ends by itself", () => {
       const script = `const out = { args: process.argv.slice(1), cwd: process.cwd(), env: process.env }
         process.stdin.on("data", () => {}).on("end", () => console.log(JSON.stringify(out)))`
       const ended = yield* Command.run({ args: [process.execPath, "-e", script, "--", ...args], cwd: dir, env })
-      const out = JSON.parse(ended.stdout)
+      const out = yield* Schema.decodeEffect(Printed)(ended.stdout)
       assert.deepStrictEqual(out.args, args)
       assert.strictEqual(out.cwd, yield* Effect.promise(() => fs.realpath(dir)))
       assert.deepStrictEqual(out.env, { ...env, HELIOS_ATTEMPT: ended.marker })
@@ -127,16 +146,12 @@ describe("the lines of a command", () => {
     })
   )
 
-  const measure = (script: string) =>
-    Effect.promise(async () => {
-      const fixture = join(import.meta.dirname, "fixtures", "printAGigabyte.ts")
-      const { stdout } = await promisify(execFile)(process.execPath, [
-        "--conditions=@helios-infra/source",
-        fixture,
-        script
-      ])
-      return JSON.parse(stdout)
-    })
+  const measure = Effect.fnUntraced(function* (script: string) {
+    const fixture = join(import.meta.dirname, "fixtures", "printAGigabyte.ts")
+    const args = ["--conditions=@helios-infra/source", fixture, script]
+    const { stdout } = yield* Effect.promise(() => promisify(execFile)(process.execPath, args))
+    return yield* Schema.decodeEffect(Measured)(stdout)
+  })
 
   it.live(
     "never fill the memory: 1 GB of lines",

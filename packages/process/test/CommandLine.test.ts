@@ -21,7 +21,7 @@ describe("CommandLine.parse", () => {
     [
       "what only a shell would read",
       "a $HOME *.mov ~ 0:v? ?x=1&y=2 | ; > #b `c` !d",
-      [...["a", "$HOME", "*.mov", "~", "0:v?", "?x=1&y=2", "|", ";", ">", "#b", "`c`", "!d"]]
+      ["a", "$HOME", "*.mov", "~", "0:v?", "?x=1&y=2", "|", ";", ">", "#b", "`c`", "!d"]
     ],
     ["other scripts", "render 'ビデオ 1.mov' 🎬", ["render", "ビデオ 1.mov", "🎬"]],
     ["a newline inside quotes", "a 'b\nc'", ["a", "b\nc"]]
@@ -62,7 +62,7 @@ describe("CommandLine.withOutput", () => {
   it("puts it wherever {output} stands, also inside an argument", () => {
     assert.deepStrictEqual<ReadonlyArray<string>>(
       put(["sh", "-c", `cp a "{output}" && stat "{output}"`], undefined, "/p").args,
-      [...["sh", "-c", `cp a "/p" && stat "/p"`]]
+      ["sh", "-c", `cp a "/p" && stat "/p"`]
     )
   })
 

@@ -13,25 +13,19 @@ describe("Environment.pick", () => {
   })
 
   it("keeps credentials away by default", () => {
-    const secrets = [
-      ...["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "GITHUB_TOKEN", "NPM_TOKEN"],
-      ...[
-        "NODE_AUTH_TOKEN",
-        "DATABASE_URL",
-        "PGPASSWORD",
-        "SSH_AUTH_SOCK",
-        "HTTPS_PROXY",
-        "NODE_OPTIONS",
-        "LD_PRELOAD"
-      ],
-      "HELIOS_ATTEMPT"
-    ]
+    const secrets = `AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN GOOGLE_APPLICATION_CREDENTIALS GITHUB_TOKEN NPM_TOKEN
+      NODE_AUTH_TOKEN DATABASE_URL PGPASSWORD SSH_AUTH_SOCK HTTPS_PROXY NODE_OPTIONS LD_PRELOAD HELIOS_ATTEMPT`.split(
+      /\s+/
+    )
     const parent = { PATH: "/bin", LANG: "C.UTF-8", ...Object.fromEntries(secrets.map((name) => [name, "secret"])) }
     assert.deepStrictEqual(Environment.pick(parent), { PATH: "/bin", LANG: "C.UTF-8" })
   })
 
   it("treats names that JavaScript treats specially like any other", () => {
-    const parent = JSON.parse(`{"__proto__":"x","constructor":"y"}`)
+    const parent: Record<string, string> = Object.fromEntries([
+      ["__proto__", "x"],
+      ["constructor", "y"]
+    ])
     assert.deepStrictEqual(Environment.pick(parent, ["constructor"]), { constructor: "y" })
     assert.deepStrictEqual(Environment.pick({}, ["constructor", "toString"]), {})
   })

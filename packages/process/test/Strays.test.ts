@@ -15,11 +15,11 @@ const orphan = Effect.fnUntraced(function* (name: string, script: string) {
     ["--conditions=@helios-infra/source", join(import.meta.dirname, "fixtures", "orchestrator.ts"), name, script],
     { env, stdio: ["ignore", "pipe", "inherit"] }
   )
-  const [marker] = yield* Effect.promise(() => once(orchestrator.stdout, "data"))
+  const told: ReadonlyArray<unknown> = yield* Effect.promise(() => once(orchestrator.stdout, "data"))
   yield* written(join(dir, "ready"))
   orchestrator.kill("SIGKILL")
   yield* Effect.promise(() => once(orchestrator, "exit"))
-  return { tag, marker: String(marker).trim() }
+  return { tag, marker: String(told[0]).trim() }
 })
 
 const script = `

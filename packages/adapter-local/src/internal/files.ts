@@ -1,23 +1,60 @@
-/** What both the workspace and the adapter need to know of files. Promises; their callers make effects of them. */
+/** What both the workspace and the adapter need to know of files, with errors that are told apart by their code. */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
-/** The `code` of a Node error: `"ENOENT"`. */
-export const errorCode = (error: unknown): unknown => (Predicate.hasProperty(error, "code") ? error.code : undefined)
+/** A file operation failed, with the system's code (`"ENOENT"`) where it gave one. */
+export class FileError extends Data.TaggedError("FileError")<{
+  readonly code: string | undefined
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    return this.cause instanceof Error ? this.cause.message : String(this.cause)
+  }
+}
 
-/** `undefined` in place of the failure that there is no such file; below a file, there is none either. */
-export const ifThere = <A>(operation: Promise<A>): Promise<A | undefined> =>
-  operation.catch((error: unknown) =>
-    errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR" ? undefined : Promise.reject(error)
-  )
+/** A file operation. */
+export const file = <A>(run: () => Promise<A>): Effect.Effect<A, FileError> =>
+  Effect.tryPromise({
+    try: run,
+    catch: (cause) =>
+      new FileError({
+        code: Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : undefined,
+        cause
+      })
+  })
+
+/** Gives `undefined` in place of a failure with one of these codes. */
+export const unless =
+  (...codes: ReadonlyArray<string>) =>
+  <A>(self: Effect.Effect<A, FileError>): Effect.Effect<A | undefined, FileError> =>
+    Effect.catchIf(
+      self,
+      ({ code }) => code !== undefined && codes.includes(code),
+      () => Effect.undefined
+    )
+
+/** Gives `undefined` in place of the failure that there is no such file; below a file, there is none either. */
+export const ifThere: <A>(self: Effect.Effect<A, FileError>) => Effect.Effect<A | undefined, FileError> = unless(
+  "ENOENT",
+  "ENOTDIR"
+)
 
 /** Whether one absolute path lies below another one, by their names alone. */
-export const isBelow = (folder: string, file: string): boolean => {
-  const relative = path.relative(folder, file)
+export const isBelow = (folder: string, target: string): boolean => {
+  const relative = path.relative(folder, target)
   return relative !== "" && relative !== ".." && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative)
 }
 
 /** Where the deepest existing part of a path really is, its links followed. */
-export const realpathOfExisting = (file: string): Promise<string> =>
-  ifThere(fs.realpath(file)).then((real) => real ?? realpathOfExisting(path.dirname(file)))
+export const realpathOfExisting = (target: string): Effect.Effect<string, FileError> =>
+  file(() => fs.realpath(target)).pipe(
+    ifThere,
+    Effect.filterOrElse(Predicate.isNotUndefined, () => realpathOfExisting(path.dirname(target)))
+  )
+
+/** Removes a file or a whole folder if it is there; what cannot be removed stays. */
+export const discard = (target: string): Effect.Effect<void> =>
+  Effect.ignore(file(() => fs.rm(target, { recursive: true, force: true })))
