@@ -1,31 +1,20 @@
-// Runs a job file and prints how far it is. Usage: node embed.ts job.json out.mp4
-import { readFile } from "node:fs/promises"
-import { dirname, resolve } from "node:path"
+import { readFileSync } from "node:fs"
+import { NodeRuntime } from "@effect/platform-node"
 import { LocalWorkerAdapter, LocalWorkspace } from "@helios-infra/adapter-local"
 import { JobManager, JobRepository } from "@helios-infra/core"
 import { FfmpegOutputCheck, FfmpegStitcher } from "@helios-infra/stitcher-ffmpeg"
-import { NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer, Stream } from "effect"
-
-const [jobFile = "job.json", outputFile = "out.mp4"] = process.argv.slice(2)
+import { Console, Effect, Layer } from "effect"
 
 const program = Effect.gen(function* () {
   const jobs = yield* JobManager.JobManager
-  const spec: unknown = JSON.parse(yield* Effect.promise(() => readFile(jobFile, "utf8")))
-  const job = yield* jobs.create(spec)
-  yield* jobs.start(job.id, { outputFile: resolve(outputFile), concurrency: 2 })
-  yield* Stream.runForEach(jobs.watch(job.id), ({ fraction }) => Console.log(`${Math.round(fraction * 100)} %`))
-  const { error, status } = yield* jobs.get(job.id)
-  yield* Console.log(error?.message ?? status)
+  const job = yield* jobs.create(JSON.parse(readFileSync("job.json", "utf8")))
+  const { outputFile } = yield* jobs.run(job.id, { outputFile: "film.mp4", retries: 3 })
+  yield* Console.log(outputFile)
 })
 
+const tools = [LocalWorkerAdapter.layer(), FfmpegStitcher.layer(), FfmpegOutputCheck.layer()] as const
 const services = JobManager.layer.pipe(
-  Layer.provide([
-    JobRepository.layerMemory,
-    LocalWorkerAdapter.layer(),
-    FfmpegStitcher.layer(),
-    FfmpegOutputCheck.layer()
-  ]),
-  Layer.provide(LocalWorkspace.layer({ dir: dirname(resolve(jobFile)) }))
+  Layer.provide([JobRepository.layerMemory, ...tools]),
+  Layer.provide(LocalWorkspace.layer({ dir: "." }))
 )
-NodeRuntime.runMain(program.pipe(Effect.provide(services)))
+NodeRuntime.runMain(Effect.provide(program, services))

@@ -1,11 +1,9 @@
-// Plans a job whose chunks are rendered by ffmpeg alone, and writes its file: node ffmpeg-only.ts job.json
-// Run it with embed.ts. Any program that can render a range of frames takes the place of ffmpeg in the template.
+// Plans a job whose chunks are rendered by ffmpeg alone, and writes it to job.json, for embed.ts to run. Any program that can render a range of frames takes the place of ffmpeg in the template.
 import { writeFile } from "node:fs/promises"
 import { ChunkPlan } from "@helios-infra/core"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect } from "effect"
 
-const [jobFile = "job.json"] = process.argv.slice(2)
 const ffmpeg = process.env["FFMPEG_PATH"] ?? "ffmpeg"
 
 const program = Effect.gen(function* () {
@@ -25,7 +23,7 @@ const program = Effect.gen(function* () {
       "-c:v libx264 -preset veryfast -bf 0 -pix_fmt yuv420p -c:a pcm_s16le {output}"
     ].join(" ")
   })
-  yield* Effect.promise(() => writeFile(jobFile, JSON.stringify(job, null, 2)))
+  yield* Effect.promise(() => writeFile("job.json", JSON.stringify(job, null, 2)))
 })
 
 NodeRuntime.runMain(program)

@@ -1,5 +1,4 @@
 // A pipeline of one's own, from the pieces: plan, render, stitch, then take a poster frame out of the result.
-// Usage: node pipeline.ts folder
 import { resolve } from "node:path"
 import { LocalWorkerAdapter, LocalWorkspace } from "@helios-infra/adapter-local"
 import { ChunkPlan, ChunkScheduler, FrameRate, JobSpec, type VideoStitcher } from "@helios-infra/core"
@@ -7,7 +6,7 @@ import { Ffmpeg, FfmpegOutputCheck, FfmpegStitcher } from "@helios-infra/stitche
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 
-const dir = resolve(process.argv[2] ?? ".")
+const dir = process.cwd()
 
 const program = Effect.gen(function* () {
   const ffmpeg = yield* Ffmpeg.find()
