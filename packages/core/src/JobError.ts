@@ -54,8 +54,15 @@ export class JobError extends Schema.TaggedError<JobError>()("JobError", {
   reason: JobReason
 }) {
   override get message(): string {
-    const text = this.reason.message
-    // Most reasons name the job themselves.
-    return this.jobId === undefined || text.includes(this.jobId) ? text : `job ${this.jobId}: ${text}`
+    const { jobId, reason } = this
+    switch (reason._tag) {
+      case "ChunkFailed":
+      case "WorkerError":
+      case "RepositoryError":
+        // These name the job themselves.
+        return reason.message
+      default:
+        return jobId === undefined ? reason.message : `job ${jobId}: ${reason.message}`
+    }
   }
 }

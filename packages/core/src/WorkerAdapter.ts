@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Regex from "effect/RegExp"
 import * as Schema from "effect/Schema"
 import * as VideoFormat from "./VideoFormat.ts"
 import { WorkerError, type WorkerReason } from "./WorkerError.ts"
@@ -186,8 +187,11 @@ export const failure = (adapter: string, job: WorkerJob, reason: WorkerReason, w
 }
 
 /**
- * Whether a command says where its output goes, so that every attempt can be given a place of its own: it holds the
- * output's name or `{output}`. A command that does not is tried again only when the earlier process is known to be gone.
+ * Whether a command says where its output goes, so that every attempt can be given a place of its own: an argument is
+ * the output's name or ends in `=<name>`, or holds `{output}`. A command that does not is tried again only when the
+ * earlier process is known to be gone.
+ *
+ * Nothing is split here: a name whose quoting is not just quotes around it is not found, which is the safe mistake.
  */
 export const namesOutput = (command: string, outputFile: string): boolean =>
-  command.includes("{output}") || command.includes(outputFile)
+  command.includes("{output}") || new RegExp(`[\\s"'=]${Regex.escape(outputFile)}(?:[\\s"']|$)`).test(command)

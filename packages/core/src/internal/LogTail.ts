@@ -10,7 +10,8 @@ export const make = (limit: number): LogTail => {
   let length = 0
   return {
     push: (line) => {
-      const kept = line.length < limit ? line : line.slice(line.length - limit + 1)
+      // A cut in the middle of a character leaves half of it, which not every store takes.
+      const kept = line.length < limit ? line : line.slice(line.length - limit + 1).replace(/^[\uDC00-\uDFFF]/, "")
       lines.push(kept)
       length += kept.length + 1
       while (length > limit) length -= (lines.shift()?.length ?? 0) + 1
