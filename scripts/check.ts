@@ -12,6 +12,7 @@ const steps: ReadonlyMap<string, string> = new Map([
   ["lint", "oxlint"],
   ["types", "tsc --project tsconfig.json"],
   ["effect", "effect-tsgo diagnostics --project tsconfig.json --strict --severity error,warning --format pretty"],
+  ["docs", "node scripts/check-docs.ts"],
   ["build", "tsc --build tsconfig.build.json"],
   ["unused", "knip"],
   ["packages", "node scripts/check-packages.ts"]

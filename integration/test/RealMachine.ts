@@ -41,7 +41,7 @@ export const render = (options: {
     `'${ffmpeg}' -v error -y -f lavfi -i`,
     `testsrc2=size=${options.size ?? "64x48"}:rate=${options.rate ?? "30"},trim=start_frame={startFrame},setpts=PTS-STARTPTS`,
     `-frames:v ${options.frames ?? "{frameCount}"} -c:v libx264 -preset ultrafast -bf 0 -pix_fmt ${options.pixels ?? "yuv420p"}`,
-    `${options.output ?? "{output}"}`
+    options.output ?? "{output}"
   ].join(" ")
 
 /** A job of 3 chunks of 30 frames, each rendered by `command`. */

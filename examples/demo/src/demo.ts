@@ -20,6 +20,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { rm } from "node:fs/promises"
 import { join, relative } from "node:path"
@@ -39,6 +40,12 @@ const film = `${frames} frames of ${width}x${height} at ${fps} per second`
 
 /** Two at a time: a browser and an encoder each keep a core busy. */
 const concurrency = 2
+
+class FilmInvalid extends Schema.TaggedError<FilmInvalid>()("FilmInvalid", { file: Schema.String }) {
+  override get message(): string {
+    return `${this.file} is not what it should be`
+  }
+}
 
 const say = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
@@ -125,7 +132,7 @@ const program = Effect.gen(function* () {
     Effect.promise(() => verify(ffmpeg, file, { frames, fps, seams: job.seams, sound: job.soundFile }))
   )
   yield* Effect.forEach(formatReport(report), say)
-  if (!report.ok) return yield* Effect.fail(new Error(`${file} is not what it should be`))
+  if (!report.ok) return yield* new FilmInvalid({ file })
   yield* say(`verified in ${seconds(Duration.toMillis(took))}`)
   yield* say(`\n  ${file}\n  play it: ffplay ${relative(process.cwd(), file)}, or open it in a browser or any player`)
 })

@@ -2,8 +2,8 @@ import { Strays } from "@helios-infra/process"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
-import { once } from "node:events"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 
 const example = join(import.meta.dirname, "..")
 
@@ -22,16 +22,22 @@ const start = (): { readonly child: ChildProcess; readonly printed: () => string
   return { child, printed: () => text }
 }
 
-const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50))
+const until = async (condition: () => boolean): Promise<void> => {
+  if (condition()) return
+  await setTimeout(50)
+  await until(condition)
 }
+
+/** The exit code, once all that it printed is there. */
+const closed = (child: ChildProcess): Promise<number | null> =>
+  new Promise((resolve) => child.once("close", (code) => resolve(code)))
 
 const processesOf = (job: string) => Effect.runPromise(Strays.find(job))
 
 describe("the demo", () => {
   it("renders, stitches and verifies a film, and says where it is", { timeout: 120_000 }, async () => {
     const { child, printed } = start()
-    const [code] = await once(child, "close")
+    const code = await closed(child)
     assert.strictEqual(code, 0, printed())
     for (const text of ["4 of 4 chunks, completed", "frame numbers  each one once, in order", "play it:"]) {
       assert.include(printed(), text)
@@ -44,7 +50,7 @@ describe("the demo", () => {
     { timeout: 120_000 },
     async () => {
       const { child, printed } = start()
-      const closed = once(child, "close")
+      const ended = closed(child)
       await until(() => /job-\S+(?=:)/.test(printed()) || child.exitCode !== null)
       const job = /job-\S+(?=:)/.exec(printed())?.[0]
       assert(job !== undefined, printed())
@@ -52,7 +58,7 @@ describe("the demo", () => {
       await until(() => /^ +[1-9]\d* %/m.test(printed()) || child.exitCode !== null)
       assert.isAtLeast((await processesOf(job)).length, 4)
       child.kill("SIGINT")
-      const [code] = await closed
+      const code = await ended
       assert.strictEqual(code, 130, printed())
       assert.include(printed(), "paused:")
       assert.deepStrictEqual(await processesOf(job), [])

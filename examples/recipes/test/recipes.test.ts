@@ -18,7 +18,7 @@ const recipe = (folder: string, name: string, ...args: ReadonlyArray<string>) =>
 const framesOf = async (file: string): Promise<number> => {
   const args = ["-v", "error", "-i", file, "-map", "0:v:0", "-f", "framemd5", "-"]
   const { stdout } = await promisify(execFile)(ffmpeg, args)
-  return stdout.split("\n").filter((line) => /^0,/.test(line)).length
+  return stdout.split("\n").filter((line) => line.startsWith("0,")).length
 }
 
 const inFolder = async (test: (folder: string) => Promise<void>) => {
@@ -37,7 +37,7 @@ describe("recipes", () => {
       const { stdout } = await recipe(folder, "embed.ts")
       assert.strictEqual(stdout.trim(), join(folder, "film.mp4"))
       assert.strictEqual(await framesOf(join(folder, "film.mp4")), 96)
-      assert.deepStrictEqual((await readdir(folder)).sort(), ["film.mp4", "job.json"], "nothing else is left")
+      assert.deepStrictEqual((await readdir(folder)).toSorted(), ["film.mp4", "job.json"], "nothing else is left")
     }))
 
   it("shows in the README the program that was run", async () => {

@@ -167,14 +167,14 @@ export const run = (
     Effect.gen(function* () {
       const events = yield* Queue.unbounded<ChunkEvent, ChunkFailed | Workspace.WorkspaceError | Cause.Done>()
       const room = Latch.makeUnsafe(true)
-      const pool = yield* makePool(chunks, options, {
+      const rendering = renderAll(chunks, options, {
         room,
         emit: (event) => {
           Queue.offerUnsafe(events, event)
           if (Queue.sizeUnsafe(events) >= backlog) room.closeUnsafe()
         }
       })
-      yield* Effect.raceFirst(pool, options.halt ?? Effect.never).pipe(
+      yield* Effect.raceFirst(rendering, options.halt ?? Effect.never).pipe(
         Effect.onExit((exit) => (Exit.isSuccess(exit) ? Queue.end(events) : Queue.failCause(events, exit.cause))),
         Effect.forkScoped
       )
@@ -183,7 +183,8 @@ export const run = (
     })
   )
 
-const makePool = Effect.fnUntraced(function* (
+/** Renders all chunks, a slot for each attempt that may run at once. */
+const renderAll = Effect.fnUntraced(function* (
   chunks: ReadonlyArray<Chunk>,
   options: Options,
   output: { readonly room: Latch.Latch; readonly emit: (event: ChunkEvent) => void }
@@ -419,5 +420,5 @@ const makePool = Effect.fnUntraced(function* (
   const slots = Math.min(concurrencyOf(adapter.info, options.concurrency), chunks.length)
   const work = Effect.forEach(Array.from({ length: slots }), () => slot, { concurrency: "unbounded", discard: true })
   const limited = attemptTimeout === Infinity && stallTimeout === Infinity ? work : Effect.raceFirst(work, watch)
-  return Effect.scoped(limited)
+  return yield* Effect.scoped(limited)
 })

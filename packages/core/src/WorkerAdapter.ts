@@ -48,7 +48,7 @@ export const WorkerJob = Schema.Struct({
     Schema.TaggedStruct("Chunk", {
       ...attemptFields,
       chunkId: Schema.Int,
-      /** The first frame, counted from 0. */
+      /** The first frame, as the job file counts (normally from 0). */
       startFrame: Schema.Int,
       frameCount: Schema.Int,
       /** What the picture and sound must be, as far as it is known. */

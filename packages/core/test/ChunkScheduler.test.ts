@@ -1,4 +1,11 @@
-import { ChunkScheduler, JobSpec, OutputCheck, WorkerAdapter, WorkerError, Workspace } from "@helios-infra/core"
+import {
+  ChunkScheduler,
+  JobSpec,
+  type OutputCheck,
+  type WorkerAdapter,
+  WorkerError,
+  type Workspace
+} from "@helios-infra/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Random, Schema, Stream } from "effect"
 import * as Fakes from "./Fakes.ts"
@@ -59,7 +66,10 @@ describe("ChunkScheduler", () => {
         )
         assert.strictEqual(machine.mostRunning(), 3)
         const accepted = events.filter((event) => event._tag === "ChunkAccepted").map((event) => event.chunk)
-        assert.deepStrictEqual([...accepted].sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+        assert.deepStrictEqual(
+          accepted.toSorted((a, b) => a - b),
+          [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        )
       })
     )
 
@@ -384,11 +394,14 @@ describe("ChunkScheduler", () => {
         assert.strictEqual(machine.running(), 0)
         assert.strictEqual(machine.attempts.length, 3)
         const ended = events.filter((event) => event._tag === "AttemptEnded").map((event) => [event.chunk, event.how])
-        assert.deepStrictEqual(ended.sort(), [
-          [0, "interrupted"],
-          [1, "failed"],
-          [2, "interrupted"]
-        ])
+        assert.deepStrictEqual(
+          ended.toSorted(([a = 0], [b = 0]) => Number(a) - Number(b)),
+          [
+            [0, "interrupted"],
+            [1, "failed"],
+            [2, "interrupted"]
+          ]
+        )
       })
     )
 
@@ -457,7 +470,7 @@ describe("ChunkScheduler", () => {
           const machine = Fakes.machine(() => Deferred.await(done))
           const { events, fiber } = yield* start(machine, 1, { halt: Deferred.await(halt) })
           const both = [Deferred.succeed(done, undefined), Deferred.succeed(halt, undefined)]
-          yield* Effect.all(first === "attempt" ? both : both.reverse())
+          yield* Effect.all(first === "attempt" ? both : both.toReversed())
           yield* Fiber.join(fiber)
           assert.strictEqual(tags(events).length, 2)
           const accepted = tags(events)[1] === "ChunkAccepted"

@@ -216,7 +216,7 @@ describe("JobExecutor", () => {
         const machine = Fakes.machine()
         const run = yield* start(machine)
         yield* Fiber.join(run.fiber)
-        assert.deepStrictEqual([...machine.files.keys()].sort(), [
+        assert.deepStrictEqual([...machine.files.keys()].toSorted(), [
           "/job/part_0.mov",
           "/job/part_1.mov",
           "/job/part_2.mov"

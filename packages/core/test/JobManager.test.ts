@@ -1,4 +1,4 @@
-import { JobError, JobManager, JobRepository, OutputCheck, Progress } from "@helios-infra/core"
+import { type JobError, JobManager, JobRepository, OutputCheck, Progress } from "@helios-infra/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import * as Fakes from "./Fakes.ts"
@@ -376,7 +376,7 @@ describe("JobManager", () => {
           const seen = yield* Fiber.join(watching)
           const fractions = seen.map((progress) => progress.fraction)
           assert.deepStrictEqual(
-            [...fractions].sort((a, b) => a - b),
+            fractions.toSorted((a, b) => a - b),
             fractions
           )
           assert.strictEqual(fractions.at(-1), 1)
@@ -399,9 +399,10 @@ describe("JobManager", () => {
           const watching = yield* Effect.forkChild(Stream.runCollect(jobs.watch(id)))
           yield* pass("1 second")
           const seen = yield* Fiber.join(watching)
-          assert.strictEqual(seen.length, 1)
-          assert.isTrue(Progress.isAtRest(seen[0]!))
-          assert.strictEqual(seen[0]?.fraction, 1)
+          assert.deepStrictEqual(
+            seen.map((progress) => [Progress.isAtRest(progress), progress.fraction]),
+            [[true, 1]]
+          )
         })
       )
     )
