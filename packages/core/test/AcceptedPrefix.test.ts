@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
+import { Effect, Exit, Fiber, Option, Scheduler, Schema, Stream } from "effect"
 import * as AcceptedPrefix from "../src/AcceptedPrefix.ts"
 import type { ChunkOutput } from "../src/VideoStitcher.ts"
 import { contended, Seed } from "./Contention.ts"
@@ -119,6 +119,37 @@ describe("AcceptedPrefix", () => {
       yield* Fiber.join(stays.fiber)
       assert.deepStrictEqual(gone.seen, [])
       assert.deepStrictEqual(stays.seen, [0, 1])
+    })
+  )
+})
+
+/** Counts the steps of the fibers that it runs. */
+class Counting extends Scheduler.MixedScheduler {
+  steps = 0
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    this.steps++
+    return super.shouldYield(fiber)
+  }
+}
+
+describe("AcceptedPrefix while a reader waits", () => {
+  it.effect("nothing is done", () =>
+    Effect.gen(function* () {
+      const scheduler = new Counting()
+      const prefix = AcceptedPrefix.make(3)
+      const reader = yield* Effect.forkChild(
+        Effect.provideService(Stream.runDrain(prefix.outputs), Scheduler.Scheduler, scheduler)
+      )
+      prefix.accept(output(0))
+      yield* settle
+      prefix.accept(output(2))
+      yield* settle
+      const before = scheduler.steps
+      assert.isAbove(before, 0)
+      yield* settle
+      assert.strictEqual(scheduler.steps, before)
+      prefix.accept(output(1))
+      yield* Fiber.join(reader)
     })
   )
 })

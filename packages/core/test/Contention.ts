@@ -15,6 +15,7 @@ class Erratic extends Scheduler.MixedScheduler {
     })
     this.#state = seed
   }
+  // At every fourth step: a fiber that is sent back at every second one gets nowhere.
   override shouldYield(): boolean {
     this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0
     return this.#state < 2 ** 30
