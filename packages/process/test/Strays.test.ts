@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Strays from "@helios-infra/process/Strays"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { once } from "node:events"
@@ -22,22 +22,26 @@ const orphan = Effect.fnUntraced(function* (name: string, script: string) {
   return { tag, marker: String(told[0]).trim() }
 })
 
+/** Four processes, two of them in a session of their own, that stay as they are. */
 const script = `
-  setsid sh -c 'trap "" TERM; sleep 600 & while :; do sleep 0.05; done' > /dev/null 2>&1 &
   sleep 600 &
-  echo ready > $DIR/ready; wait`
+  setsid sh -c 'trap "" TERM; sleep 600 & echo ready > $DIR/ready; wait' > /dev/null 2>&1 &
+  wait`
 
 describe("what a killed orchestrator left", () => {
   it.live("is found by the beginning of its marker, and ended by all of it", () =>
     Effect.gen(function* () {
       const name = `job-${randomUUID()}`
       const { marker, tag } = yield* orphan(name, script)
-      const found = yield* Strays.find(`${name}~`)
-      assert.sameMembers(
-        found.map(({ pid }) => pid).filter((pid) => tagged(tag).includes(pid)),
-        found.map(({ pid }) => pid)
+      const found = yield* Strays.find(`${name}~`).pipe(
+        // One that has just been forked shows its marker only when its program has begun.
+        Effect.repeat({ until: ({ length }) => length === 4, schedule: Schedule.spaced("10 millis") }),
+        Effect.timeout("20 seconds")
       )
-      assert.isAtLeast(found.length, 4)
+      assert.sameMembers(
+        found.map(({ pid }) => pid),
+        tagged(tag)
+      )
       assert.deepStrictEqual([...new Set(found.map((stray) => stray.marker))], [marker])
 
       assert.deepStrictEqual(yield* Strays.end([name], { killGrace: "50 millis" }), [])
