@@ -23,7 +23,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { rm } from "node:fs/promises"
-import { join, relative } from "node:path"
+import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { ensureChromium } from "./browser.ts"
 import { findFfmpeg } from "./ffmpeg.ts"
@@ -134,7 +134,7 @@ const program = Effect.gen(function* () {
   yield* Effect.forEach(formatReport(report), say)
   if (!report.ok) return yield* new FilmInvalid({ file })
   yield* say(`verified in ${seconds(Duration.toMillis(took))}`)
-  yield* say(`\n  ${file}\n  play it: ffplay ${relative(process.cwd(), file)}, or open it in a browser or any player`)
+  yield* say(`\n  ${file}\n  play it: ffplay ${file}, or open it in a browser or any player`)
 })
 
 /** What went wrong: the message where it was foreseen, all there is to know where it was not. */

@@ -23,6 +23,7 @@ import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Defect from "./internal/Defect.ts"
 import * as LogTail from "./internal/LogTail.ts"
 import type { JobEvent } from "./JobEvent.ts"
 import type { Chunk } from "./JobSpec.ts"
@@ -270,7 +271,7 @@ const renderAll = Effect.fnUntraced(function* (
     return Effect.suspend(() => adapter.execute(job, signal)).pipe(
       Effect.flatMap((result) => outputCheck.check(job, result)),
       Effect.catchDefect((defect) =>
-        Effect.fail(failure(entry, new WorkerLost({ detail: `its adapter threw: ${String(defect)}` })))
+        Effect.fail(failure(entry, new WorkerLost({ detail: `its adapter threw: ${Defect.describe(defect)}` })))
       )
     )
   }

@@ -17,7 +17,7 @@ import * as Stream from "effect/Stream"
 import { JobCancelled, JobError, type JobReason } from "./JobError.ts"
 import type { JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
-import { JobRepository, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
+import { JobRepository, type JobRequest, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
 import { hasEnded, type JobState, type JobStatus, makeFold } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
@@ -89,6 +89,7 @@ export class JobManager extends Context.Service<
 /** Frames that a running attempt has told. */
 interface FramesDone {
   readonly jobId: string
+  readonly run: number
   readonly chunkId: number
   readonly attempt: number
   readonly done: number
@@ -162,7 +163,9 @@ const make = Effect.gen(function* () {
       stop: wish,
       onStarted,
       onSignal: (chunkId, attempt, signal) => {
-        if (signal._tag === "Frames") PubSub.publishUnsafe(signals, { jobId, chunkId, attempt, done: signal.done })
+        if (signal._tag === "Frames") {
+          PubSub.publishUnsafe(signals, { jobId, run: writer.run, chunkId, attempt, done: signal.done })
+        }
       }
     }).pipe(Effect.provide(servicesOf(options)))
     return yield* read(jobId)
@@ -213,7 +216,7 @@ const make = Effect.gen(function* () {
             revision = item.revision
             tracker.apply(item)
           } else {
-            tracker.framesDone(item.chunkId, item.attempt, item.done)
+            tracker.framesDone(item)
           }
         }
         return repository.changes(jobId, 0).pipe(
@@ -236,22 +239,25 @@ const make = Effect.gen(function* () {
     function* (jobId: string, options: { readonly by?: string | undefined } = {}) {
       const state = yield* read(jobId)
       if (hasEnded(state.status)) return state
-      yield* repository.request(jobId, { _tag: "Cancel", by: options.by ?? "JobManager.cancel" })
-      yield* settle(jobId, state.revision)
+      yield* end(jobId, state.revision, { _tag: "Cancel", by: options.by ?? "JobManager.cancel" })
       return yield* read(jobId)
     },
     (effect, jobId) => Effect.mapError(effect, failing(jobId))
   )
 
-  /** Ends a job that nobody runs; else waits for its run to end, looking again every second: its owner may die. */
-  const settle = (jobId: string, after: number): Effect.Effect<void, RepositoryError> =>
+  /**
+   * Ends a job that nobody runs; else asks whoever does and waits. Asks again every second: the run may have begun after
+   * it was asked, or its owner have died.
+   */
+  const end = (jobId: string, after: number, request: JobRequest): Effect.Effect<void, RepositoryError> =>
     Effect.scoped(endIdle(jobId)).pipe(
       Effect.catchReason("RepositoryError", "Running", () =>
-        repository.changes(jobId, after).pipe(
-          Stream.takeUntil((record) => record.event._tag === "RunEnded"),
-          Stream.runDrain,
-          Effect.timeoutOrElse({ duration: "1 second", orElse: () => settle(jobId, after) })
-        )
+        repository
+          .request(jobId, request)
+          .pipe(
+            Effect.andThen(repository.changes(jobId, after).pipe(Stream.takeUntil(isRunEnd), Stream.runDrain)),
+            Effect.timeoutOrElse({ duration: "1 second", orElse: () => end(jobId, after, request) })
+          )
       )
     )
 
@@ -271,6 +277,8 @@ export const layer: Layer.Layer<
   never,
   JobRepository | WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace
 > = Layer.effect(JobManager, make)
+
+const isRunEnd = ({ event }: JobRecord): boolean => event._tag === "RunEnded"
 
 const attemptLog = ({ at, event, run }: JobRecord): AttemptLog | undefined => {
   if (event._tag !== "AttemptEnded" && event._tag !== "ChunkAccepted") return undefined

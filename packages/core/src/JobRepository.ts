@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Defect from "./internal/Defect.ts"
 import { type JobEvent, type JobRecord, Owner } from "./JobEvent.ts"
-import { type JobState, type JobStatus, makeFold } from "./JobState.ts"
+import { type JobFold, type JobState, type JobStatus, makeFold } from "./JobState.ts"
 
 /** There is no such job. */
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {
@@ -41,17 +41,17 @@ export class Running extends Schema.TaggedError<Running>()("Running", {
   }
 }
 
-/** A later run has taken over; this one must stop. */
+/** The run cannot be written any more: a later one has taken over, or its writer was closed. Whoever runs it must stop. */
 export class Fenced extends Schema.TaggedError<Fenced>()("Fenced", { run: Schema.Int }) {
   override get message(): string {
-    return `run ${this.run} has been taken over by a later one`
+    return `run ${this.run} has been taken over by a later one, or has ended: look at the job's state`
   }
 }
 
 /** The stored journal cannot be read. */
 export class Corrupt extends Schema.TaggedError<Corrupt>()("Corrupt", { where: Schema.String }) {
   override get message(): string {
-    return `its journal is damaged at ${this.where}`
+    return `its journal is damaged at ${this.where}: restore it from a copy, or create the job anew`
   }
 }
 
@@ -113,10 +113,11 @@ export interface RepositoryGuarantees {
  *
  * - `create` stores a new job with its first event.
  * - `openWriter` begins the next run, until the scope closes. `if-dead` fails with `Running` while the last writer
- *   lives, `always` takes over from it.
+ *   lives, `always` takes over from it. Who appends after that fails with `Fenced`.
  * - `read` gives the journal after a revision, in order, and ends; `changes` goes on with what is appended later.
  * - `list` gives the jobs, newest first.
- * - `request` asks the current writer for something, `requests` is how it hears of it: those of the current run.
+ * - `request` asks the current writer for something, `requests` is how it hears of it: what was asked since its run
+ *   began. What nobody heard is dropped when the next run begins.
  * - `delete` removes the journal; the job's files are not its business.
  */
 export class JobRepository extends Context.Service<
@@ -141,7 +142,7 @@ export class JobRepository extends Context.Service<
 >()("@helios-infra/core/JobRepository") {}
 
 interface MemoryJob {
-  readonly id: string
+  readonly folding: JobFold
   readonly records: Array<JobRecord>
   readonly requests: Array<JobRequest>
   run: number
@@ -177,7 +178,10 @@ const make = Effect.sync((): JobRepository["Service"] => {
 
   const write = (job: MemoryJob, run: number, at: number, events: ReadonlyArray<JobEvent>): Array<JobRecord> => {
     const records = events.map((event, i) => ({ revision: job.records.length + i + 1, run, at, event }))
-    for (const record of records) job.records.push(record)
+    for (const record of records) {
+      job.records.push(record)
+      job.folding.apply(record)
+    }
     notify(job)
     return records
   }
@@ -186,7 +190,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
     const at = yield* Clock.currentTimeMillis
     if (jobs.has(jobId)) return yield* new RepositoryError({ jobId, reason: new AlreadyExists() })
     const job: MemoryJob = {
-      id: jobId,
+      folding: makeFold(jobId),
       records: [],
       requests: [],
       run: 0,
@@ -219,7 +223,8 @@ const make = Effect.sync((): JobRepository["Service"] => {
     const append = (events: ReadonlyArray<JobEvent>) =>
       Effect.flatMap(Clock.currentTimeMillis, (at) => {
         if (job.deleted) return Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
-        if (job.run !== run) return Effect.fail(new RepositoryError({ jobId, reason: new Fenced({ run }) }))
+        if (job.run !== run || !job.open)
+          return Effect.fail(new RepositoryError({ jobId, reason: new Fenced({ run }) }))
         return Effect.succeed(write(job, run, at, events))
       })
     return { run, owner: memoryOwner, append }
@@ -246,9 +251,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
     )
 
   const summary = (job: MemoryJob): JobSummary | undefined => {
-    const folding = makeFold(job.id)
-    for (const record of job.records) folding.apply(record)
-    const state = folding.state()
+    const state = job.folding.state()
     if (state === undefined) return undefined
     const { createdAt, id, progress, run, status, updatedAt } = state
     return { id, status, run, progress, createdAt, updatedAt, owner: job.open ? "alive" : "none" }

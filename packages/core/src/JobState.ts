@@ -63,7 +63,7 @@ export const unfinished = (framesDone: number, framesTotal: number): number =>
 export const hasEnded = (status: JobStatus): boolean =>
   status === "completed" || status === "failed" || status === "cancelled"
 
-/** A fold in progress: takes the journal's records in order, each in constant time. */
+/** A fold in progress: takes the journal's records in order, each in constant time but for the start and end of runs. */
 export interface JobFold {
   readonly apply: (record: JobRecord) => void
   /** What the records so far amount to; `undefined` before `JobCreated`. Changes with the next `apply`. */

@@ -35,12 +35,20 @@ export interface JobProgress {
   readonly etaMs: number | undefined
 }
 
+/** What a running attempt tells of its frames. */
+export interface FramesDone {
+  readonly run: number
+  readonly chunkId: number
+  readonly attempt: number
+  readonly done: number
+}
+
 /** Follows one job. */
 export interface Tracker {
   /** Takes the next record of the journal, in constant time. */
   readonly apply: (record: JobRecord) => void
   /** Takes what a running attempt tells. */
-  readonly framesDone: (chunkId: number, attempt: number, done: number) => void
+  readonly framesDone: (told: FramesDone) => void
   readonly snapshot: (nowMs: number) => JobProgress
 }
 
@@ -106,9 +114,10 @@ export const make = (jobId: string, spec: JobSpec): Tracker => {
     }
   }
 
-  const framesDone = (chunkId: number, attempt: number, frames: number): void => {
+  const framesDone = (told: FramesDone): void => {
+    const { chunkId, done: frames } = told
     const chunk = running.get(chunkId)
-    if (chunk === undefined || chunk.attempt !== attempt) return
+    if (chunk === undefined || told.attempt !== chunk.attempt || told.run !== run) return
     // Not `Math.max`, for which what is no number would be the most.
     if (frames > chunk.done) chunk.done = Math.min(frames, frameCounts.get(chunkId) ?? 0)
   }

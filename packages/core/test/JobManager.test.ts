@@ -1,6 +1,7 @@
 import { type JobError, JobManager, JobRepository, OutputCheck, Progress } from "@helios-infra/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { contended } from "./Contention.ts"
 import * as Fakes from "./Fakes.ts"
 import { pass, settle } from "./TestTime.ts"
 
@@ -295,6 +296,25 @@ describe("JobManager", () => {
           assert.deepStrictEqual(yield* jobs.cancel(id), completed)
         })
       )
+    )
+
+    it.effect("together with the start: whoever comes first, the job does not go on", () =>
+      Effect.gen(function* () {
+        for (let seed = 0; seed < 40; seed++) {
+          const machine = Fakes.machine(() => Effect.sleep("1 hour"))
+          yield* on(machine, (jobs) =>
+            Effect.gen(function* () {
+              const { id } = yield* jobs.create(Fakes.job(2))
+              const running = yield* Effect.forkChild(Effect.exit(jobs.run(id, out)))
+              const cancelling = yield* Effect.forkChild(jobs.cancel(id))
+              yield* pass("3 seconds", "1 second")
+              assert.strictEqual((yield* Fiber.join(cancelling)).status, "cancelled")
+              yield* Fiber.join(running)
+              assert.strictEqual(machine.running(), 0)
+            })
+          ).pipe(contended(seed))
+        }
+      })
     )
 
     it.effect("of a paused job is final for run", () =>

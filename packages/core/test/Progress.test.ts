@@ -49,12 +49,24 @@ const follow = () => {
     pass: (ms: number): void => {
       at += ms
     },
-    frames: tracker.framesDone,
+    frames: (chunkId: number, attempt: number, done: number, toldIn = run): void =>
+      tracker.framesDone({ run: toldIn, chunkId, attempt, done }),
     now: () => tracker.snapshot(at)
   }
 }
 
 describe("Progress", () => {
+  it("takes no notice of what an earlier run told", () => {
+    const job = follow()
+    job.apply(runStarted(1), started(1, 1))
+    job.frames(1, 1, 5)
+    job.apply(runEnded(1, "paused"), runStarted(2), started(1, 1))
+    job.frames(1, 1, 9, 1)
+    assert.strictEqual(job.now().running[0]?.frames.done, 0)
+    job.frames(1, 1, 2)
+    assert.strictEqual(job.now().running[0]?.frames.done, 2)
+  })
+
   it("begins at nothing", () => {
     assert.deepStrictEqual(follow().now(), {
       jobId: "job",
@@ -275,7 +287,9 @@ describe("Progress laws", () => {
       for (const [index, record] of records.entries()) {
         tracker.apply(record)
         folding.apply(record)
-        for (const { attempt, chunk, done } of signals[index] ?? []) tracker.framesDone(chunk, attempt, done)
+        for (const { attempt, chunk, done } of signals[index] ?? []) {
+          tracker.framesDone({ run: record.run, chunkId: chunk, attempt, done })
+        }
         const state = folding.state()
         assert.isDefined(state)
         const progress = tracker.snapshot(record.at)
@@ -308,7 +322,9 @@ describe("Progress laws", () => {
       let completed = false
       for (const [index, record] of Journals.number(events).entries()) {
         tracker.apply(record)
-        for (const { attempt, chunk, done } of signals[index] ?? []) tracker.framesDone(chunk, attempt, done)
+        for (const { attempt, chunk, done } of signals[index] ?? []) {
+          tracker.framesDone({ run: record.run, chunkId: chunk, attempt, done })
+        }
         const { chunks, fraction, frames } = tracker.snapshot(record.at)
         completed ||= record.event._tag === "RunEnded" && record.event.how === "completed"
         if (!completed) assert.isTrue(fraction >= before && fraction <= 0.99)
