@@ -1,6 +1,7 @@
 export * as ChunkFit from "./ChunkFit.ts"
 export * as Ffmpeg from "./Ffmpeg.ts"
 export * as FfmpegOutputCheck from "./FfmpegOutputCheck.ts"
+export * as FfmpegPlugin from "./FfmpegPlugin.ts"
 export * as FfmpegStitcher from "./FfmpegStitcher.ts"
 export * as FrameGrid from "./FrameGrid.ts"
 export * as MediaProbe from "./MediaProbe.ts"

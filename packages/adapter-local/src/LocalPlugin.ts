@@ -1,0 +1,27 @@
+/**
+ * What this package offers to configurations: `{ "type": "local", "concurrency": 4 }`.
+ *
+ * The options are those of the modules they are passed to, as JSON can write them.
+ */
+import * as Plugin from "@helios-infra/core/Plugin"
+import * as Schema from "effect/Schema"
+import * as LocalWorkerAdapter from "./LocalWorkerAdapter.ts"
+
+/** The options of {@link worker}: `LocalWorkerAdapter.Options`, `killGrace` as `"5 seconds"` or in milliseconds. */
+export const WorkerConfig = Schema.Struct({
+  cwd: Schema.optionalKey(Schema.NonEmptyString),
+  allowedEnvironment: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
+  env: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  killGrace: Schema.optionalKey(Plugin.Duration),
+  tailBytes: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+  concurrency: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)))
+})
+
+/** Chunks as child processes of this machine. */
+export const worker: Plugin.Plugin<"worker", typeof WorkerConfig> = Plugin.definePlugin({
+  kind: "worker",
+  type: "local",
+  apiVersion: 1,
+  config: WorkerConfig,
+  layer: LocalWorkerAdapter.layer
+})

@@ -1,0 +1,379 @@
+/**
+ * From `{ "type": "local", "concurrency": 4 }` to a layer: what packages export so that adapters, stitchers and
+ * repositories can be chosen by configuration, and the registry that looks them up.
+ *
+ * A plugin says which service it makes, under which name, and what its options are. Nothing is loaded, searched for or
+ * read from files here: whoever makes the registry names its plugins.
+ */
+import * as Context from "effect/Context"
+import * as Duration_ from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Defect from "./internal/Defect.ts"
+import * as NearMiss from "./internal/NearMiss.ts"
+import type { JobRepository } from "./JobRepository.ts"
+import * as OutputCheck from "./OutputCheck.ts"
+import type { VideoStitcher } from "./VideoStitcher.ts"
+import type { WorkerAdapter } from "./WorkerAdapter.ts"
+import type { Workspace } from "./Workspace.ts"
+
+// ---------------------------------------------
+// kinds
+// ---------------------------------------------
+
+/** The service that a plugin of each kind makes. */
+export interface Kinds {
+  readonly worker: WorkerAdapter
+  readonly stitcher: VideoStitcher
+  readonly repository: JobRepository
+}
+
+/** What a plugin is for. */
+export type Kind = keyof Kinds
+
+/** What comes with a plugin's service where its layer does not bring it: a check of outputs with every stitcher. */
+interface Extras {
+  readonly worker: never
+  readonly stitcher: OutputCheck.OutputCheck
+  readonly repository: never
+}
+
+interface ExtrasNeed {
+  readonly worker: never
+  readonly stitcher: Workspace
+  readonly repository: never
+}
+
+/** All services that a resolved plugin of a kind gives. */
+export type Provided<K extends Kind> = Kinds[K] | Extras[K]
+
+const extras: { readonly [K in Kind]: Layer.Layer<Extras[K], never, ExtrasNeed[K]> } = {
+  worker: Layer.empty,
+  stitcher: OutputCheck.layerPresence,
+  repository: Layer.empty
+}
+
+// ---------------------------------------------
+// errors
+// ---------------------------------------------
+
+/** There is no plugin of this type. */
+export class UnknownType extends Schema.TaggedError<UnknownType>()("UnknownType", {
+  /** The types that there are, of the same kind. */
+  known: Schema.Array(Schema.String),
+  /** The one that was probably meant. */
+  near: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    if (this.known.length === 0) return "there is none of this kind: register one"
+    const meant = this.near === undefined ? "" : `did you mean ${JSON.stringify(this.near)}? `
+    return `there is none of this type: ${meant}There are ${list(this.known)}`
+  }
+}
+
+/** There is a plugin of this type, but it makes something else. */
+export class WrongKind extends Schema.TaggedError<WrongKind>()("WrongKind", {
+  found: Schema.Literals(["worker", "stitcher", "repository"]),
+  known: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const others = this.known.length === 0 ? "none of this kind is registered" : `there are ${list(this.known)}`
+    return `that is the name of a ${this.found}: ${others}`
+  }
+}
+
+/** Two plugins of one kind have the same type. */
+export class Duplicate extends Schema.TaggedError<Duplicate>()("Duplicate", {}) {
+  override get message(): string {
+    return "it is registered twice: leave one of them out"
+  }
+}
+
+/** The plugin was made for another version of this contract. */
+export class UnsupportedApiVersion extends Schema.TaggedError<UnsupportedApiVersion>()("UnsupportedApiVersion", {
+  found: Schema.Unknown
+}) {
+  override get message(): string {
+    return `it has apiVersion ${Defect.describe(this.found)} and this core takes ${apiVersion}: update the older of the two packages`
+  }
+}
+
+/** The options are not what the plugin takes. */
+export class InvalidConfig extends Schema.TaggedError<InvalidConfig>()("InvalidConfig", {
+  /** What is wrong, and where: `{ path: "concurrency", message: "is missing" }`. */
+  issues: Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String }))
+}) {
+  override get message(): string {
+    const lines = this.issues.map(({ path, message }) => (path === "" ? message : `${path} ${message}`))
+    return lines.length === 1 ? (lines[0] ?? "") : ["", ...lines].join("\n- ")
+  }
+}
+
+/** The options are right, and the service could not be made from them. */
+export class CannotStart extends Schema.TaggedError<CannotStart>()("CannotStart", { cause: Schema.Defect() }) {
+  override get message(): string {
+    return `it could not start: ${Predicate.isError(this.cause) ? this.cause.message : Defect.describe(this.cause)}`
+  }
+}
+
+/** Every reason for which a plugin cannot be used. */
+export const PluginReason = Schema.Union([
+  UnknownType,
+  WrongKind,
+  Duplicate,
+  UnsupportedApiVersion,
+  InvalidConfig,
+  CannotStart
+])
+
+/** The type of {@link PluginReason}. */
+export type PluginReason = typeof PluginReason.Type
+
+/** A plugin cannot be used; `type` is absent when the options name none. */
+export class PluginError extends Schema.TaggedError<PluginError>()("PluginError", {
+  kind: Schema.Literals(["worker", "stitcher", "repository"]),
+  type: Schema.optionalKey(Schema.String),
+  reason: PluginReason
+}) {
+  override get message(): string {
+    return `${this.kind}${this.type === undefined ? "" : ` ${JSON.stringify(this.type)}`}: ${this.reason.message}`
+  }
+}
+
+const list = (words: ReadonlyArray<string>): string => words.map((word) => JSON.stringify(word)).join(", ")
+
+// ---------------------------------------------
+// options
+// ---------------------------------------------
+
+/** How long, as a configuration file writes it: `"5 seconds"`, or a number of milliseconds. */
+export const Duration: Schema.Codec<Duration_.Duration, string | number> = Schema.Union([
+  Schema.DurationFromString,
+  // A number that is none would count as no time at all.
+  Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
+])
+  .check(Schema.makeFilter((duration) => Duration_.isGreaterThanOrEqualTo(duration, Duration_.zero)))
+  .annotate({ message: 'must be a time such as "5 seconds", or a number of milliseconds' })
+
+type Issue = InvalidConfig["issues"][number]
+
+const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
+  path.reduce<string>(
+    (text, key) => (typeof key === "string" ? `${text}${text === "" ? "" : "."}${key}` : `${text}[${String(key)}]`),
+    ""
+  )
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => {
+    if (issue._tag === "MissingKey") return "is missing"
+    return SchemaIssue.defaultLeafHook(issue).replace(/^Expected /, "must be ")
+  }
+})
+
+/** What is wrong with options, one by one; a key that is not known is told which ones are. */
+const issuesOf = (issue: SchemaIssue.Issue, path: ReadonlyArray<PropertyKey> = []): ReadonlyArray<Issue> => {
+  switch (issue._tag) {
+    case "Pointer":
+      return issuesOf(issue.issue, [...path, ...issue.path])
+    case "Composite":
+      return issue.issues.flatMap((inner) => issuesOf(inner, path))
+    case "UnexpectedKey":
+      return [{ path: pathOf(path), message: unexpected(String(path.at(-1)), issue.ast) }]
+    default:
+      return format(issue).issues.map(({ message, path: below = [] }) => ({
+        path: pathOf([...path, ...below.map((key) => (typeof key === "object" ? key.key : key))]),
+        message: message.replace(/^Expected /, "must be ")
+      }))
+  }
+}
+
+const unexpected = (key: string, ast: SchemaAST.AST): string => {
+  const known = SchemaAST.isObjects(ast) ? ast.propertySignatures.map(({ name }) => String(name)) : []
+  if (known.length === 0) return "is not an option: there are none"
+  const near = NearMiss.find(key, known)
+  return `is not an option: ${near === undefined ? "" : `did you mean ${JSON.stringify(near)}? `}There are ${list(known)}`
+}
+
+// ---------------------------------------------
+// plugins
+// ---------------------------------------------
+
+/** The version of the plugin contract that this core takes. */
+export const apiVersion = 1
+
+/** What the author of a plugin writes. */
+export interface Definition<K extends Kind, S extends Schema.ConstraintDecoder<unknown>, E = never, R = never> {
+  readonly kind: K
+  /** The name in configurations: `"local"`, `"aws-lambda"`. Unique among the plugins of its kind. */
+  readonly type: string
+  readonly apiVersion: typeof apiVersion
+  /** The options beside `type`. A key that it does not have is rejected. */
+  readonly config: S
+  /**
+   * The service, from decoded options. A stitcher's layer may bring an `OutputCheck` as well, which then is the default
+   * check of jobs that it joins; with one that brings none, outputs are checked for presence only.
+   */
+  readonly layer: (config: S["Type"]) => Layer.Layer<Kinds[K], E, R>
+}
+
+/** A plugin, whatever its options are; `R` is what its service needs. */
+export interface Resolvable<K extends Kind, R = never> {
+  readonly kind: K
+  readonly type: string
+  readonly apiVersion: number
+  /**
+   * Reads options (those beside `type`) and gives the layer, which is not built yet. Fails with `InvalidConfig`; the
+   * layer fails with `CannotStart`.
+   */
+  readonly resolve: (options: unknown) => Effect.Effect<Layer.Layer<Provided<K>, PluginError, R>, PluginError>
+}
+
+/** A plugin with all that is known of it. */
+export interface Plugin<K extends Kind, S extends Schema.ConstraintDecoder<unknown>, E = never, R = never>
+  extends Definition<K, S, E, R>, Resolvable<K, R | ExtrasNeed[K]> {
+  readonly apiVersion: typeof apiVersion
+}
+
+/** A plugin of any kind, as registries take them. */
+export type Any<R = never> = { readonly [K in Kind]: Resolvable<K, R> }[Kind]
+
+/**
+ * Makes a plugin.
+ *
+ * ```ts
+ * import * as Plugin from "@helios-infra/core/Plugin"
+ * import * as WorkerAdapter from "@helios-infra/core/WorkerAdapter"
+ * import * as Schema from "effect/Schema"
+ *
+ * declare const fleet: (options: { readonly url: string }) => WorkerAdapter.WorkerAdapter["Service"]
+ *
+ * export const worker = Plugin.definePlugin({
+ *   kind: "worker",
+ *   type: "fleet",
+ *   apiVersion: 1,
+ *   config: Schema.Struct({ url: Schema.String }),
+ *   layer: ({ url }) => WorkerAdapter.layer(fleet({ url }))
+ * })
+ * ```
+ */
+export const definePlugin = <K extends Kind, S extends Schema.ConstraintDecoder<unknown>, E = never, R = never>(
+  definition: Definition<K, S, E, R>
+): Plugin<K, S, E, R> => {
+  const { config, kind, type } = definition
+  const fail = (reason: PluginReason) => new PluginError({ kind, type, reason })
+  const decode = Schema.decodeUnknownEffect(config, { errors: "all", onExcessProperty: "error" })
+  // To a schema, an object without any fields is any value: nothing in it would be one too many.
+  const { ast } = config
+  const takesNone = SchemaAST.isObjects(ast) && ast.propertySignatures.length === 0 && ast.indexSignatures.length === 0
+  const surplus = (options: unknown): ReadonlyArray<Issue> =>
+    takesNone && Predicate.isObject(options)
+      ? Object.keys(options).map((path) => ({ path, message: unexpected(path, ast) }))
+      : []
+  const invalid = (issues: ReadonlyArray<Issue>) => fail(new InvalidConfig({ issues }))
+  const resolve = (options: unknown) =>
+    decode(options).pipe(
+      Effect.mapError(({ issue }) => invalid(issuesOf(issue))),
+      Effect.filterOrFail(
+        () => surplus(options).length === 0,
+        () => invalid(surplus(options))
+      ),
+      Effect.map((decoded) =>
+        definition.layer(decoded).pipe(
+          Layer.catch((cause) => Layer.effectContext(Effect.fail<PluginError>(fail(new CannotStart({ cause }))))),
+          // The plugin's own last: it is what counts where both bring a service.
+          (own) => Layer.merge(extras[kind], own)
+        )
+      )
+    )
+  return { ...definition, resolve }
+}
+
+// ---------------------------------------------
+// the registry
+// ---------------------------------------------
+
+/** Plugins by kind and type; `R` is what their services need. */
+export interface Registry<R = never> {
+  /** The types that there are of a kind, in the order of registration. */
+  readonly types: (kind: Kind) => ReadonlyArray<string>
+  /**
+   * From options with a `type` to the layer of that plugin's service, which is not built yet: everything that is wrong
+   * with the options is found before anything starts.
+   */
+  readonly resolve: <K extends Kind>(
+    kind: K,
+    options: unknown
+  ) => Effect.Effect<Layer.Layer<Provided<K>, PluginError, R>, PluginError>
+}
+
+type ByKind<R> = { readonly [K in Kind]: Map<string, Resolvable<K, R>> }
+
+const kinds = ["worker", "stitcher", "repository"] as const
+
+const add = <R>(plugins: ByKind<R>, plugin: Any<R>): void => {
+  switch (plugin.kind) {
+    case "worker":
+      plugins.worker.set(plugin.type, plugin)
+      return
+    case "stitcher":
+      plugins.stitcher.set(plugin.type, plugin)
+      return
+    case "repository":
+      plugins.repository.set(plugin.type, plugin)
+  }
+}
+
+/** Makes a registry of plugins. Fails with `Duplicate` or `UnsupportedApiVersion`. */
+export const registry = Effect.fnUntraced(function* <R = never>(
+  plugins: ReadonlyArray<Any<R>>
+): Effect.fn.Return<Registry<R>, PluginError> {
+  const byKind: ByKind<R> = { worker: new Map(), stitcher: new Map(), repository: new Map() }
+  for (const plugin of plugins) {
+    const { kind, type } = plugin
+    if (plugin.apiVersion !== apiVersion) {
+      const reason = new UnsupportedApiVersion({ found: plugin.apiVersion })
+      return yield* new PluginError({ kind, type, reason })
+    }
+    if (byKind[kind].has(type)) return yield* new PluginError({ kind, type, reason: new Duplicate() })
+    add(byKind, plugin)
+  }
+
+  const types = (kind: Kind): ReadonlyArray<string> => [...byKind[kind].keys()]
+
+  const missing = (kind: Kind, type: string): PluginError => {
+    const known = types(kind)
+    const found = kinds.find((other) => byKind[other].has(type))
+    const near = NearMiss.find(type, known)
+    const reason =
+      found === undefined
+        ? new UnknownType({ known, ...(near === undefined ? {} : { near }) })
+        : new WrongKind({ found, known })
+    return new PluginError({ kind, type, reason })
+  }
+
+  const resolve = <K extends Kind>(kind: K, options: unknown) => {
+    if (!Predicate.isObject(options) || !Predicate.hasProperty(options, "type") || !Predicate.isString(options.type)) {
+      const issues = [{ path: "type", message: `must name a ${kind}: there are ${list(types(kind)) || "none"}` }]
+      return Effect.fail(new PluginError({ kind, reason: new InvalidConfig({ issues }) }))
+    }
+    const { type, ...others } = options
+    const plugin = byKind[kind].get(type)
+    return plugin === undefined ? Effect.fail(missing(kind, type)) : plugin.resolve(others)
+  }
+
+  return { types, resolve }
+})
+
+/** The plugins of a program, for those who choose services by configuration. */
+export class PluginRegistry extends Context.Service<PluginRegistry, Registry<Workspace>>()(
+  "@helios-infra/core/Plugin/PluginRegistry"
+) {}
+
+/** {@link registry} as a layer. */
+export const layer = (plugins: ReadonlyArray<Any<Workspace>>): Layer.Layer<PluginRegistry, PluginError> =>
+  Layer.effect(PluginRegistry, registry(plugins))

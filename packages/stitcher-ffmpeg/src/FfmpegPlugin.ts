@@ -1,0 +1,30 @@
+/**
+ * What this package offers to configurations: `{ "type": "ffmpeg", "audioBitrate": "256k" }`.
+ *
+ * The stitcher brings its check of chunks along: what one ffmpeg will have to join, the same ffmpeg looks into first.
+ */
+import * as Plugin from "@helios-infra/core/Plugin"
+import type { Workspace } from "@helios-infra/core/Workspace"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as FfmpegOutputCheck from "./FfmpegOutputCheck.ts"
+import * as FfmpegStitcher from "./FfmpegStitcher.ts"
+
+/** The options of {@link stitcher}: `FfmpegStitcher.Options`, and `decode` of `FfmpegOutputCheck.Options`. */
+export const StitcherConfig = Schema.Struct({
+  ffmpegPath: Schema.optionalKey(Schema.NonEmptyString),
+  audioCodec: Schema.optionalKey(Schema.NonEmptyString),
+  audioBitrate: Schema.optionalKey(Schema.NonEmptyString),
+  faststart: Schema.optionalKey(Schema.Boolean),
+  decode: Schema.optionalKey(Schema.Literals(["full", "packets"]))
+})
+
+/** Joins chunks with ffmpeg, and checks them with it. */
+export const stitcher: Plugin.Plugin<"stitcher", typeof StitcherConfig, never, Workspace> = Plugin.definePlugin({
+  kind: "stitcher",
+  type: "ffmpeg",
+  apiVersion: 1,
+  config: StitcherConfig,
+  layer: ({ decode, ...options }) =>
+    Layer.merge(FfmpegStitcher.layer(options), FfmpegOutputCheck.layer({ ffmpegPath: options.ffmpegPath, decode }))
+})
