@@ -13,7 +13,7 @@ import {
 } from "@helios-infra/core"
 import { Effect, Layer, Option, Stream } from "effect"
 
-export interface Attempt {
+interface Attempt {
   readonly chunkId: number
   readonly attempt: number
   readonly job: WorkerAdapter.WorkerJob
@@ -22,7 +22,7 @@ export interface Attempt {
   readonly fail: (reason: WorkerError.WorkerReason) => Effect.Effect<never, WorkerError.WorkerError>
 }
 
-export type Output = Partial<Omit<WorkerAdapter.OutputRef, "location">> | "missing"
+type Output = Partial<Omit<WorkerAdapter.OutputRef, "location">> | "missing"
 
 /** What a worker does for an attempt: takes its time, fails, or writes an output. */
 export type Script = (attempt: Attempt) => Effect.Effect<Output | void, WorkerError.WorkerError>

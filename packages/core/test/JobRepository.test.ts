@@ -42,9 +42,9 @@ const fresh = <A, E, R>(effect: Effect.Effect<A, E, R | JobRepository.JobReposit
 
 const readers: Record<
   string,
-  (jobs: JobRepository.JobRepository["Service"]) => Effect.Effect<unknown, JobRepository.RepositoryError, Scope.Scope>
+  (jobs: JobRepository.JobRepository["Service"]) => Effect.Effect<void, JobRepository.RepositoryError, Scope.Scope>
 > = {
-  openWriter: (jobs) => jobs.openWriter("job", { takeOver: "always" }),
+  openWriter: (jobs) => Effect.asVoid(jobs.openWriter("job", { takeOver: "always" })),
   read: (jobs) => Stream.runDrain(jobs.read("job")),
   changes: (jobs) => Stream.runDrain(jobs.changes("job", 0)),
   request: (jobs) => jobs.request("job", { _tag: "Cancel", by: "me" }),
@@ -116,7 +116,7 @@ describe("JobRepository create", () => {
         const jobs = yield* repository
         const create = Effect.result(jobs.create("job", created))
         const watch = Effect.suspend(() => Stream.runCollect(jobs.read("job"))).pipe(
-          Effect.catch(() => Effect.succeed(undefined)),
+          Effect.catch(() => Effect.void),
           Effect.repeat({ until: (records) => records !== undefined })
         )
         const [first, seen, second] = yield* Effect.all([create, watch, create], { concurrency: "unbounded" })
