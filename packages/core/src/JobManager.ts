@@ -54,12 +54,15 @@ export interface AttemptLog {
  * - `run` runs a job that is pending, paused or failed, keeping the chunks that were accepted, and gives its state at
  *   the end; a job that is completed is left as it is. Interruption pauses the run: it can be run on. Fails with
  *   `JobCancelled` when the job was cancelled, before or meanwhile.
+ * - `resume` is `run` for jobs that were cancelled as well.
  * - `start` does the same in the background, until the manager's layer is closed (which pauses it); it returns when the
  *   run has begun.
  * - `get` gives a job's state, `list` the jobs, newest first, `logs` what attempts printed last.
  * - `watch` gives progress, at most every 100 ms (an option), and ends when the job is completed, failed, cancelled, or
  *   paused while one watches.
  * - `cancel` stops the job and returns when nothing of it is left; a job that has ended stays as it ended.
+ * - `pause` does the same to a job that is running, so that it can be run on; any other job stays as it is.
+ * - `delete` removes a job that nobody runs from its repository; its files stay.
  */
 export class JobManager extends Context.Service<
   JobManager,
@@ -69,6 +72,7 @@ export class JobManager extends Context.Service<
       options?: { readonly id?: string | undefined }
     ) => Effect.Effect<JobState, JobError>
     readonly run: (jobId: string, options?: RunOptions) => Effect.Effect<JobState, JobError>
+    readonly resume: (jobId: string, options?: RunOptions) => Effect.Effect<JobState, JobError>
     readonly start: (jobId: string, options?: RunOptions) => Effect.Effect<void, JobError>
     readonly get: (jobId: string) => Effect.Effect<JobState, JobError>
     readonly list: (options?: {
@@ -83,6 +87,8 @@ export class JobManager extends Context.Service<
       jobId: string,
       options?: { readonly by?: string | undefined }
     ) => Effect.Effect<JobState, JobError>
+    readonly pause: (jobId: string) => Effect.Effect<JobState, JobError>
+    readonly delete: (jobId: string) => Effect.Effect<void, JobError>
   }
 >()("@helios-infra/core/JobManager") {}
 
@@ -93,6 +99,12 @@ interface FramesDone {
   readonly chunkId: number
   readonly attempt: number
   readonly done: number
+}
+
+/** What sets one way to run a job apart from another. */
+interface How {
+  readonly evenCancelled?: boolean
+  readonly onStarted?: Effect.Effect<unknown>
 }
 
 /** How many signals a slow watcher may miss before the oldest are dropped. */
@@ -140,19 +152,19 @@ const make = Effect.gen(function* () {
     return context
   }
 
-  const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, onStarted?: Effect.Effect<unknown>) {
+  const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, how: How = {}) {
     const before = yield* read(jobId)
     if (before.status === "completed") return before
     const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
     // Read again: from here on nobody else writes.
     const job = yield* read(jobId)
     if (job.status === "completed") return job
-    if (job.status === "cancelled") return yield* new JobCancelled()
+    if (job.status === "cancelled" && how.evenCancelled !== true) return yield* new JobCancelled()
     const wish = repository.requests(jobId).pipe(
       Stream.take(1),
       Stream.runHead,
       Effect.flatMap(Option.match({ onNone: () => Effect.never, onSome: Effect.succeed })),
-      Effect.map((request) => (request._tag === "Cancel" ? ("cancelled" as const) : ("paused" as const))),
+      Effect.map(outcomeOf),
       // Without its requests a run can still finish.
       Effect.catch(() => Effect.never)
     )
@@ -161,7 +173,7 @@ const make = Effect.gen(function* () {
       writer,
       options,
       stop: wish,
-      onStarted,
+      onStarted: how.onStarted,
       onSignal: (chunkId, attempt, signal) => {
         if (signal._tag === "Frames") {
           PubSub.publishUnsafe(signals, { jobId, run: writer.run, chunkId, attempt, done: signal.done })
@@ -171,16 +183,20 @@ const make = Effect.gen(function* () {
     return yield* read(jobId)
   }, Effect.scoped)
 
-  const runJob = (jobId: string, options: RunOptions, onStarted?: Effect.Effect<unknown>) =>
-    Effect.mapError(execute(jobId, options, onStarted), (error) =>
+  const runJob = (jobId: string, options: RunOptions, how?: How) =>
+    Effect.mapError(execute(jobId, options, how), (error) =>
       error._tag === "JobError" ? error : failing(jobId)(error)
     )
 
   const run: JobManager["Service"]["run"] = Effect.fn("JobManager.run")((jobId, options = {}) => runJob(jobId, options))
 
+  const resume: JobManager["Service"]["resume"] = Effect.fn("JobManager.resume")((jobId, options = {}) =>
+    runJob(jobId, options, { evenCancelled: true })
+  )
+
   const start: JobManager["Service"]["start"] = Effect.fn("JobManager.start")(function* (jobId, options = {}) {
     const begun = yield* Deferred.make<void, JobError>()
-    yield* runJob(jobId, options, Deferred.succeed(begun, undefined)).pipe(
+    yield* runJob(jobId, options, { onStarted: Deferred.succeed(begun, undefined) }).pipe(
       Effect.matchEffect({
         // The job's journal has it; who started it has gone on.
         onFailure: (error) => Deferred.fail(begun, error),
@@ -245,12 +261,26 @@ const make = Effect.gen(function* () {
     (effect, jobId) => Effect.mapError(effect, failing(jobId))
   )
 
+  const pause: JobManager["Service"]["pause"] = Effect.fn("JobManager.pause")(
+    function* (jobId: string) {
+      const state = yield* read(jobId)
+      if (state.status !== "running") return state
+      yield* end(jobId, state.revision, { _tag: "Pause", mode: "interrupt" })
+      return yield* read(jobId)
+    },
+    (effect, jobId) => Effect.mapError(effect, failing(jobId))
+  )
+
+  const remove: JobManager["Service"]["delete"] = Effect.fn("JobManager.delete")((jobId) =>
+    Effect.mapError(repository.delete(jobId), failing(jobId))
+  )
+
   /**
    * Ends a job that nobody runs; else asks whoever does and waits. Asks again every second: the run may have begun after
    * it was asked, or its owner have died.
    */
   const end = (jobId: string, after: number, request: JobRequest): Effect.Effect<void, RepositoryError> =>
-    Effect.scoped(endIdle(jobId)).pipe(
+    Effect.scoped(endIdle(jobId, request)).pipe(
       Effect.catchReason("RepositoryError", "Running", () =>
         repository
           .request(jobId, request)
@@ -261,14 +291,26 @@ const make = Effect.gen(function* () {
       )
     )
 
-  const endIdle = Effect.fnUntraced(function* (jobId: string) {
+  const endIdle = Effect.fnUntraced(function* (jobId: string, request: JobRequest) {
     const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
     // Its run may have ended since we looked.
     if (hasEnded((yield* read(jobId)).status)) return
-    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how: "cancelled", leftover: [] }])
+    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how: outcomeOf(request), leftover: [] }])
   })
 
-  return JobManager.of({ create, run, start, get, list: (options) => repository.list(options), logs, watch, cancel })
+  return JobManager.of({
+    create,
+    run,
+    resume,
+    start,
+    get,
+    list: (options) => repository.list(options),
+    logs,
+    watch,
+    cancel,
+    pause,
+    delete: remove
+  })
 })
 
 /** Manages jobs with the services given. A `VideoStitcher` is used where there is one. */
@@ -277,6 +319,8 @@ export const layer: Layer.Layer<
   never,
   JobRepository | WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace
 > = Layer.effect(JobManager, make)
+
+const outcomeOf = (request: JobRequest): "cancelled" | "paused" => (request._tag === "Cancel" ? "cancelled" : "paused")
 
 const isRunEnd = ({ event }: JobRecord): boolean => event._tag === "RunEnded"
 
