@@ -1,3 +1,4 @@
+export * as FileJobRepository from "./FileJobRepository.ts"
 export * as FrameProgress from "./FrameProgress.ts"
 export * as LocalPlugin from "./LocalPlugin.ts"
 export * as LocalWorkerAdapter from "./LocalWorkerAdapter.ts"
