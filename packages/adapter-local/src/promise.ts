@@ -1,0 +1,67 @@
+/**
+ * The Promise API of this package: chunks as child processes of this machine, for
+ * `new JobManager().runJob(id, { workerAdapter: new LocalWorkerAdapter() })`.
+ */
+import type {
+  AdapterInfo,
+  AttemptContext,
+  JobFolder,
+  WorkerAdapter,
+  WorkerJob,
+  WorkerResult
+} from "@helios-infra/core/promise"
+import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import * as Effect from "effect/Effect"
+import { availableParallelism } from "node:os"
+import * as Local from "./LocalWorkerAdapter.ts"
+import * as LocalWorkspace from "./LocalWorkspace.ts"
+
+/** How commands run on this machine. */
+export interface LocalWorkerAdapterOptions {
+  /** The folder for jobs that do not name theirs. Default: the current one. */
+  readonly cwd?: string | undefined
+  /**
+   * The environment variables that pass to commands; a trailing `*` stands for any ending. Default: what programs need to
+   * run at all (`PATH`, `HOME`, `LANG` and their like), and no secret.
+   */
+  readonly allowedEnvironment?: ReadonlyArray<string> | undefined
+  /** Variables that every command gets beside those; the job's own go first. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** How long a command has between TERM and KILL, in milliseconds. Default: 5000. */
+  readonly killGrace?: number | undefined
+  /** How much of the end of each output an attempt keeps, in bytes. Default: 4096. */
+  readonly tailBytes?: number | undefined
+  /** How many attempts at once suit this machine when nobody says. Default: as many as it has processors. */
+  readonly concurrency?: number | undefined
+}
+
+/** Runs attempts as child processes; when one is over, so are all its processes. */
+export class LocalWorkerAdapter implements WorkerAdapter {
+  readonly info: AdapterInfo
+  readonly #options: LocalWorkerAdapterOptions
+
+  constructor(options: LocalWorkerAdapterOptions = {}) {
+    this.#options = options
+    this.info = {
+      name: "local",
+      where: "local",
+      stop: "always",
+      concurrency: options.concurrency ?? availableParallelism()
+    }
+  }
+
+  /** Runs one attempt. Rejects with a `WorkerError`, or with the signal's reason once everything has ended. */
+  execute(job: WorkerJob, context: Partial<AttemptContext> = {}): Promise<WorkerResult> {
+    const { report = () => {}, signal } = context
+    return PromiseBacking.run(
+      Effect.flatMap(Local.make(this.#options), (adapter) => adapter.execute(job, report)),
+      signal
+    )
+  }
+
+  /** The job's files: in `jobDir`, else in the folder of the options, else in the current one. */
+  files(jobDir?: string): JobFolder {
+    const dir = jobDir ?? this.#options.cwd ?? "."
+    return PromiseBacking.jobFolder(dir, LocalWorkspace.layer({ dir }))
+  }
+}

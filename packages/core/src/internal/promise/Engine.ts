@@ -1,0 +1,316 @@
+/**
+ * Core's `JobManager` for the classes of the Promise API: turns their options into services, and what a run comes to into
+ * a value or an error.
+ *
+ * The classes call `valueOf` themselves, after their `await`, so that an error is made where their caller waits and its
+ * stack says who that is.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Core from "../../JobError.ts"
+import * as JobManager from "../../JobManager.ts"
+import { type JobRepository, layerMemory, type RepositoryError } from "../../JobRepository.ts"
+import type { JobState } from "../../JobState.ts"
+import type { JobProgress } from "../../Progress.ts"
+import * as OutputCheck from "../../OutputCheck.ts"
+import { JobCancelled, JobError, JobPaused } from "../../promise/JobError.ts"
+import type { JobRepository as PlainRepository } from "../../promise/JobRepository.ts"
+import type { WorkerAdapter as PlainAdapter } from "../../promise/WorkerAdapter.ts"
+import * as PromiseBacking from "../../PromiseBacking.ts"
+import * as WholeJobRepository from "../../WholeJobRepository.ts"
+import * as WorkerAdapter from "../../WorkerAdapter.ts"
+import { Refused } from "../../WorkerError.ts"
+import * as Workspace from "../../Workspace.ts"
+import * as Defect from "../Defect.ts"
+import * as ChunkReports from "./ChunkReports.ts"
+import type { JobExecutionOptions, JobManagerOptions } from "./Options.ts"
+import * as OutputCheckService from "./OutputCheckService.ts"
+import * as TrustingWorkspace from "./TrustingWorkspace.ts"
+import * as UserPromise from "./UserPromise.ts"
+import * as VideoStitcherService from "./VideoStitcherService.ts"
+import * as WorkerAdapterService from "./WorkerAdapterService.ts"
+
+type Failure = Core.JobError | RepositoryError
+
+type Services = JobManager.JobManager | JobRepository
+
+/** What a manager's methods run on. */
+export interface Engine {
+  readonly exit: <A>(effect: Effect.Effect<A, Core.JobError, Services>) => Promise<Exit.Exit<A, Failure>>
+}
+
+/** Makes an engine. It holds nothing that would have to be closed. */
+export const make = ({ defaultConcurrency, repository }: JobManagerOptions = {}): Engine => {
+  const wrong = countIssue("defaultConcurrency", defaultConcurrency, 1) ?? repositoryIssue(repository)
+  if (wrong !== undefined) throw new JobError({ reason: new Core.InvalidRequest({ fix: wrong }) })
+  const runtime = ManagedRuntime.make(
+    JobManager.layer.pipe(
+      Layer.provide([nobody, OutputCheck.layerTrusting, Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())]),
+      Layer.provideMerge(repository === undefined ? layerMemory : layerOf(repository))
+    )
+  )
+  return { exit: (effect) => runtime.runPromiseExit(effect) }
+}
+
+/** The adapter of runs that bring none: none of those begins. */
+const nobody = WorkerAdapter.layer({
+  info: { name: "none", where: "local", stop: "always" },
+  execute: (job) =>
+    Effect.fail(WorkerAdapter.failure("none", job, new Refused({ why: "Unsupported", fix: "name a workerAdapter" })))
+})
+
+/** The value, or an error of the Promise API; the signal's reason when it was the signal that ended it. */
+export const valueOf = <A>(exit: Exit.Exit<A, Failure>, signal?: AbortSignal): A => {
+  if (Exit.isSuccess(exit)) return exit.value
+  signal?.throwIfAborted()
+  const failure = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  if (failure === undefined) throw Cause.squash(exit.cause)
+  // A repository that could not even be opened knows of no job.
+  const { jobId, reason } = failure._tag === "JobError" ? failure : { jobId: undefined, reason: failure }
+  if (jobId !== undefined && reason._tag === "JobCancelled") throw new JobCancelled({ jobId })
+  if (jobId !== undefined && reason._tag === "JobPaused") throw new JobPaused({ jobId })
+  throw new JobError({ reason, ...(jobId === undefined ? undefined : { jobId }) })
+}
+
+// ---
+// what a user gives
+// ---
+
+const invalid = (jobId: string | undefined, fix: string): Core.JobError =>
+  new Core.JobError({ ...(jobId === undefined ? undefined : { jobId }), reason: new Core.InvalidRequest({ fix }) })
+
+const countIssue = (name: string, value: unknown, least: number): string | undefined =>
+  value === undefined || (Predicate.isNumber(value) && Number.isSafeInteger(value) && value >= least)
+    ? undefined
+    : `${name} must be a whole number from ${least}, is ${Defect.describe(value)}`
+
+/** What plain JavaScript can get wrong: a method that is not there. */
+const methodIssue = (name: string, value: unknown, methods: ReadonlyArray<string>): string | undefined => {
+  const missing = methods.find(
+    (method) => !Predicate.hasProperty(value, method) || !Predicate.isFunction(value[method])
+  )
+  return missing === undefined ? undefined : `${name} must have a method ${missing}`
+}
+
+const repositoryIssue = (repository: unknown): string | undefined =>
+  repository === undefined ? undefined : methodIssue("repository", repository, ["save", "get", "list", "delete"])
+
+const optionsIssue = (options: JobExecutionOptions): string | undefined => {
+  const { concurrency, mergeAdapter, outputCheck, outputFile, retries, retryDelay, stitcher, workerAdapter } = options
+  if (workerAdapter === undefined) {
+    return "there is no workerAdapter: give one, for example new LocalWorkerAdapter() of @helios-infra/adapter-local/promise"
+  }
+  if (stitcher !== undefined && (!Predicate.isString(outputFile) || outputFile === "")) {
+    return "a stitcher needs an outputFile: say where the final file goes"
+  }
+  return (
+    methodIssue("workerAdapter", workerAdapter, ["execute"]) ??
+    (mergeAdapter === undefined ? undefined : methodIssue("mergeAdapter", mergeAdapter, ["execute"])) ??
+    (stitcher === undefined ? undefined : methodIssue("stitcher", stitcher, ["stitch"])) ??
+    (outputCheck === undefined ? undefined : methodIssue("outputCheck", outputCheck, ["check"])) ??
+    countIssue("concurrency", concurrency, 1) ??
+    countIssue("retries", retries, 0) ??
+    (retryDelay === undefined || (Number.isFinite(retryDelay) && retryDelay >= 0)
+      ? undefined
+      : `retryDelay must be a number of milliseconds from 0, is ${String(retryDelay)}`)
+  )
+}
+
+const layerOf = (repository: PlainRepository): PromiseBacking.RepositoryLayer =>
+  Option.getOrElse(PromiseBacking.repositoryOf(repository), () => {
+    const ask = (operation: () => Promise<unknown>) =>
+      Effect.mapError(UserPromise.call(operation), ({ value }) => new WholeJobRepository.StoreError({ cause: value }))
+    return WholeJobRepository.layer({
+      save: (job) => ask(() => repository.save(job)),
+      get: (jobId) => ask(() => repository.get(jobId)),
+      list: () => ask(() => repository.list()),
+      delete: (jobId) => ask(() => repository.delete(jobId))
+    })
+  })
+
+/** The services of one run, and their options. */
+const runOptions = Effect.fnUntraced(function* (
+  jobId: string,
+  options: JobExecutionOptions
+): Effect.fn.Return<JobManager.RunOptions, Core.JobError, Scope.Scope> {
+  const { mergeAdapter, stitcher, workerAdapter } = options
+  const issue = optionsIssue(options)
+  if (issue !== undefined || workerAdapter === undefined) return yield* invalid(jobId, issue ?? "")
+  const workspace = yield* workspaceOf(jobId, workerAdapter, options.jobDir)
+  const simple = workspace.looks ? OutputCheck.layerPresence : OutputCheck.layerTrusting
+  const files = Layer.succeed(Workspace.Workspace, workspace.service)
+  const present = yield* Effect.provide(OutputCheck.OutputCheck, Layer.provide(simple, files))
+  const check = options.outputCheck ?? stitcher?.outputCheck
+  return {
+    workerAdapter: WorkerAdapterService.make(workerAdapter),
+    mergeAdapter: mergeAdapter === undefined ? undefined : WorkerAdapterService.make(mergeAdapter),
+    workspace: workspace.service,
+    outputCheck: check === undefined ? present : OutputCheckService.make(check, workspace.service, present),
+    stitcher: stitcher === undefined ? undefined : yield* Effect.provide(VideoStitcherService.make(stitcher), files),
+    outputFile: options.outputFile,
+    concurrency: options.concurrency,
+    retries: options.retries,
+    retryDelay: options.retryDelay,
+    env: options.env
+  }
+})
+
+const workspaceOf = Effect.fnUntraced(function* (
+  jobId: string,
+  adapter: PlainAdapter,
+  jobDir: string | undefined
+): Effect.fn.Return<
+  { readonly service: Workspace.Workspace["Service"]; readonly looks: boolean },
+  Core.JobError,
+  Scope.Scope
+> {
+  if (adapter.files === undefined) return { service: TrustingWorkspace.make(jobDir), looks: false }
+  const folder = yield* Effect.try({
+    try: () => adapter.files?.(jobDir),
+    catch: (value) => invalid(jobId, `the workerAdapter's files failed: ${new UserPromise.Thrown({ value }).message}`)
+  })
+  const layer = folder === undefined ? Option.none() : PromiseBacking.workspaceOf(folder)
+  if (Option.isNone(layer)) {
+    const fix =
+      "the workerAdapter's files must give what those of LocalWorkerAdapter give; is @helios-infra/core installed twice?"
+    return yield* invalid(jobId, fix)
+  }
+  const context = yield* Effect.mapError(Layer.build(layer.value), (reason) => new Core.JobError({ jobId, reason }))
+  return { service: Context.get(context, Workspace.Workspace), looks: true }
+})
+
+// ---
+// what a manager does
+// ---
+
+/** Creates a job. */
+export const create = (spec: unknown): Effect.Effect<JobState, Core.JobError, JobManager.JobManager> =>
+  JobManager.JobManager.use((jobs) => jobs.create(spec))
+
+/** The job, or `null`. */
+export const get = (jobId: string): Effect.Effect<JobState | null, Core.JobError, JobManager.JobManager> =>
+  Effect.catchIf(
+    JobManager.JobManager.use((jobs) => jobs.get(jobId)),
+    isNotFound,
+    () => Effect.succeed(null)
+  )
+
+const isNotFound = ({ reason }: Core.JobError): boolean =>
+  reason._tag === "RepositoryError" && reason.reason._tag === "NotFound"
+
+/** All jobs; one that is deleted meanwhile is not there. */
+export const list: Effect.Effect<Array<JobState>, Core.JobError, JobManager.JobManager> = Effect.gen(function* () {
+  const jobs = yield* JobManager.JobManager
+  const summaries = yield* Stream.runCollect(jobs.list()).pipe(
+    Effect.mapError((reason) => new Core.JobError({ reason }))
+  )
+  const states = yield* Effect.forEach(summaries, ({ id }) => get(id), { concurrency: 8 })
+  return states.filter((state) => state !== null)
+})
+
+/** Cancels a job. */
+export const cancel = (jobId: string): Effect.Effect<JobState, Core.JobError, JobManager.JobManager> =>
+  JobManager.JobManager.use((jobs) => jobs.cancel(jobId))
+
+/** Pauses a job. */
+export const pause = (jobId: string): Effect.Effect<JobState, Core.JobError, JobManager.JobManager> =>
+  JobManager.JobManager.use((jobs) => jobs.pause(jobId))
+
+/** Deletes a job. */
+export const remove = (jobId: string): Effect.Effect<void, Core.JobError, JobManager.JobManager> =>
+  JobManager.JobManager.use((jobs) => jobs.delete(jobId))
+
+/** What attempts printed. */
+export const logs = (
+  jobId: string
+): Effect.Effect<Array<JobManager.AttemptLog>, Core.JobError, JobManager.JobManager> =>
+  JobManager.JobManager.use((jobs) => Stream.runCollect(jobs.logs(jobId)))
+
+/** Progress as it comes; a failure is the last item. */
+export const watch = (
+  jobId: string
+): Effect.Effect<AsyncIterable<Exit.Exit<JobProgress, Core.JobError>>, never, JobManager.JobManager> =>
+  JobManager.JobManager.useSync((jobs) =>
+    jobs.watch(jobId).pipe(
+      Stream.map(Exit.succeed),
+      Stream.catchCause((cause) => Stream.succeed(Exit.failCause(cause))),
+      Stream.toAsyncIterable
+    )
+  )
+
+/** Runs a job. */
+export const run = (jobId: string, options: JobExecutionOptions): Effect.Effect<JobState, Core.JobError, Services> =>
+  conduct(jobId, options, (jobs, run) => jobs.run(jobId, run))
+
+/** Runs a job on, even a cancelled one. */
+export const resume = (jobId: string, options: JobExecutionOptions): Effect.Effect<JobState, Core.JobError, Services> =>
+  conduct(jobId, options, (jobs, run) => jobs.resume(jobId, run))
+
+/** Creates and runs a job, and says how it came out as a worker would. */
+export const execute = Effect.fnUntraced(function* (
+  spec: unknown,
+  options: JobExecutionOptions
+): Effect.fn.Return<WorkerAdapter.WorkerResult, Core.JobError, Services> {
+  const startedAt = yield* Clock.currentTimeMillis
+  const { id } = yield* create(spec)
+  const { outputFile } = yield* run(id, options)
+  return {
+    exitCode: 0,
+    stdout: "",
+    stderr: "",
+    durationMs: (yield* Clock.currentTimeMillis) - startedAt,
+    ...(outputFile === undefined ? undefined : { outputFile })
+  }
+})
+
+/** How long the repository may take to answer before a job that is to be cancelled is stopped without it. */
+const answerTimeout = Duration.seconds(10)
+
+const conduct = Effect.fnUntraced(function* (
+  jobId: string,
+  options: JobExecutionOptions,
+  begin: (
+    jobs: JobManager.JobManager["Service"],
+    options: JobManager.RunOptions
+  ) => Effect.Effect<JobState, Core.JobError>
+): Effect.fn.Return<JobState, Core.JobError, Services | Scope.Scope> {
+  const jobs = yield* JobManager.JobManager
+  const run = yield* runOptions(jobId, options)
+  const reports = yield* ChunkReports.make(jobId, options.onProgress)
+  const running = yield* Effect.forkChild(begin(jobs, run))
+  const { signal } = options
+  if (signal !== undefined) {
+    yield* Effect.raceFirst(Fiber.await(running), aborted(signal))
+    if (signal.aborted) {
+      // The wish goes on record first, so that the run ends as cancelled, not as paused.
+      const cancelling = Effect.timeout(jobs.get(jobId), answerTimeout).pipe(
+        Effect.andThen(jobs.cancel(jobId, { by: "an aborted signal" })),
+        Effect.ignore
+      )
+      yield* Effect.raceFirst(Fiber.await(running), cancelling)
+      yield* Fiber.interrupt(running)
+    }
+  }
+  const job = yield* Fiber.join(running)
+  yield* reports.finish
+  return job
+}, Effect.scoped)
+
+const aborted = (signal: AbortSignal): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const onAbort = () => resume(Effect.void)
+    signal.addEventListener("abort", onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    return Effect.sync(() => signal.removeEventListener("abort", onAbort))
+  })

@@ -1,0 +1,49 @@
+/** What the classes of the Promise API take. */
+import type { JobRepository } from "../../promise/JobRepository.ts"
+import type { OutputCheck } from "../../promise/OutputCheck.ts"
+import type { VideoStitcher } from "../../promise/VideoStitcher.ts"
+import type { WorkerAdapter } from "../../promise/WorkerAdapter.ts"
+
+/** A chunk was accepted. */
+export interface ChunkProgress {
+  readonly chunkId: number
+  readonly totalChunks: number
+  /** Frames done, in per cent and rounded down: 100 only once the final file is in place. */
+  readonly percent: number
+}
+
+/** How a job is run. */
+export interface JobExecutionOptions {
+  /** Renders the chunks. Needed. */
+  readonly workerAdapter?: WorkerAdapter | undefined
+  /** Runs the job file's merge command. Default: the worker adapter. Not used when there is a stitcher. */
+  readonly mergeAdapter?: WorkerAdapter | undefined
+  /** Joins the chunks. Default: the job file's merge command, else the chunks are the result. */
+  readonly stitcher?: VideoStitcher | undefined
+  /** The final file, meant from `jobDir` unless it is absolute. A stitcher needs one. */
+  readonly outputFile?: string | undefined
+  /** How many attempts at once. Default: what suits the adapter, else the number of processors. */
+  readonly concurrency?: number | undefined
+  /** How often a chunk is tried again. Default: 2. */
+  readonly retries?: number | undefined
+  /** Milliseconds before a chunk is tried again; doubles each time, give or take 20 %. Default: 1000. */
+  readonly retryDelay?: number | undefined
+  /** Cancels the job when it is aborted; the promise then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Called once for every chunk that is accepted; the last call waits until the final file is in place. */
+  readonly onProgress?: ((progress: ChunkProgress) => void) | undefined
+  /** The job's folder: names in the job file are meant from here. Default: the adapter's own, else the current one. */
+  readonly jobDir?: string | undefined
+  /** Checks each chunk before it counts. Default: the stitcher's own check, where it has one. */
+  readonly outputCheck?: OutputCheck | undefined
+  /** Variables for the commands. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+}
+
+/** What a manager works with. */
+export interface JobManagerOptions {
+  /** Where jobs are kept. Default: in memory. */
+  readonly repository?: JobRepository | undefined
+  /** How many attempts at once, for jobs that are run without `concurrency`. */
+  readonly defaultConcurrency?: number | undefined
+}

@@ -1,0 +1,90 @@
+/**
+ * The life of jobs: create, run, watch, pause, cancel, run on, delete.
+ *
+ * A job runs in the process that called `runJob`, for as long as that promise is pending. Where the process may be told
+ * to stop, abort the `signal` or call `pauseJob` first: only that ends what its adapters have started.
+ */
+import * as Engine from "../internal/promise/Engine.ts"
+import type { JobExecutionOptions, JobManagerOptions } from "../internal/promise/Options.ts"
+import type { AttemptLog } from "../JobManager.ts"
+import type { JobSpec } from "../JobSpec.ts"
+import type { JobProgress } from "../Progress.ts"
+import type { JobState } from "./JobRepository.ts"
+
+export type { JobManagerOptions } from "../internal/promise/Options.ts"
+export type { AttemptLog } from "../JobManager.ts"
+export type { JobProgress } from "../Progress.ts"
+
+/** Creates, runs, watches and stops jobs. */
+export class JobManager {
+  readonly #engine: Engine.Engine
+  readonly #defaultConcurrency: number | undefined
+
+  constructor(options: JobManagerOptions = {}) {
+    this.#engine = Engine.make(options)
+    this.#defaultConcurrency = options.defaultConcurrency
+  }
+
+  /** Checks the content of a job file and stores it as a new job, under its own id or a new one. */
+  async createJob(spec: JobSpec): Promise<JobState> {
+    return Engine.valueOf(await this.#engine.exit(Engine.create(spec)))
+  }
+
+  /**
+   * Runs a job that is pending, paused or failed; the chunks that were accepted are kept. Resolves with the completed
+   * job. Rejects with `JobCancelled` when the job was cancelled, with `JobPaused` when it was paused meanwhile.
+   */
+  async runJob(jobId: string, options: JobExecutionOptions = {}): Promise<JobState> {
+    options.signal?.throwIfAborted()
+    return Engine.valueOf(await this.#engine.exit(Engine.run(jobId, this.#complete(options))), options.signal)
+  }
+
+  /** Runs a job on, one that was cancelled as well. */
+  async resumeJob(jobId: string, options: JobExecutionOptions = {}): Promise<JobState> {
+    options.signal?.throwIfAborted()
+    return Engine.valueOf(await this.#engine.exit(Engine.resume(jobId, this.#complete(options))), options.signal)
+  }
+
+  /** The job; `null` where there is none with this id. */
+  async getJob(jobId: string): Promise<JobState | null> {
+    return Engine.valueOf(await this.#engine.exit(Engine.get(jobId)))
+  }
+
+  /** All jobs, the newest first. */
+  async listJobs(): Promise<Array<JobState>> {
+    return Engine.valueOf(await this.#engine.exit(Engine.list))
+  }
+
+  /** Stops a job and resolves when nothing of it is left; a job that has ended stays as it ended. */
+  async cancelJob(jobId: string): Promise<JobState> {
+    return Engine.valueOf(await this.#engine.exit(Engine.cancel(jobId)))
+  }
+
+  /** Stops a job that is running, so that it can be run on, and resolves when nothing of the run is left. */
+  async pauseJob(jobId: string): Promise<JobState> {
+    return Engine.valueOf(await this.#engine.exit(Engine.pause(jobId)))
+  }
+
+  /** Removes a job that nobody runs from the repository; its files stay. */
+  async deleteJob(jobId: string): Promise<void> {
+    return Engine.valueOf(await this.#engine.exit(Engine.remove(jobId)))
+  }
+
+  /** What attempts printed last, in the order in which they ended. */
+  async logsOf(jobId: string): Promise<Array<AttemptLog>> {
+    return Engine.valueOf(await this.#engine.exit(Engine.logs(jobId)))
+  }
+
+  /**
+   * How far a job is, at most every 100 ms; ends when the job is completed, failed or cancelled, or paused meanwhile.
+   * A job that nobody runs is waited for.
+   */
+  async *watchJob(jobId: string): AsyncGenerator<JobProgress, void, undefined> {
+    const progress = Engine.valueOf(await this.#engine.exit(Engine.watch(jobId)))
+    for await (const exit of progress) yield Engine.valueOf(exit)
+  }
+
+  #complete(options: JobExecutionOptions): JobExecutionOptions {
+    return { ...options, concurrency: options.concurrency ?? this.#defaultConcurrency }
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * The Promise API of this package: chunks joined with ffmpeg, for
+ * `new JobManager().runJob(id, { stitcher: new FfmpegStitcher(), outputFile: "film.mp4", … })`.
+ */
+import type {
+  OutputCheck,
+  OutputRef,
+  StitchContext,
+  VideoStitcher,
+  WorkerJob,
+  WorkerResult
+} from "@helios-infra/core/promise"
+import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import * as Effect from "effect/Effect"
+import * as FfmpegOutputCheck from "./FfmpegOutputCheck.ts"
+import * as Ffmpeg from "./FfmpegStitcher.ts"
+import * as localFiles from "./internal/localFiles.ts"
+import * as stitchRequest from "./internal/stitchRequest.ts"
+
+/** How to join and check. */
+export interface FfmpegStitcherOptions {
+  /** The path of ffmpeg, or a name to look for in `PATH`. Default: `FFMPEG_PATH`, else `ffmpeg-static`, else `PATH`. */
+  readonly ffmpegPath?: string | undefined
+  /** The ffmpeg encoder for PCM sound. Default: what the container needs. */
+  readonly audioCodec?: string | undefined
+  /** The bitrate of encoded sound, as ffmpeg takes it. Default: `"192k"`. */
+  readonly audioBitrate?: string | undefined
+  /** Whether `.mp4` and `.mov` files start with their index. Default: true. */
+  readonly faststart?: boolean | undefined
+  /** Whether chunks are checked by decoding them (`"full"`) or by their packets alone. Default: `"full"`. */
+  readonly decode?: "full" | "packets" | undefined
+}
+
+/** Joins chunks with ffmpeg, video never encoded again; checks every chunk before it counts. */
+export class FfmpegStitcher implements VideoStitcher {
+  /** Decodes a chunk: every frame there, at the size, rate and format of the job. */
+  readonly outputCheck: OutputCheck
+  readonly #options: FfmpegStitcherOptions
+
+  constructor(options: FfmpegStitcherOptions = {}) {
+    this.#options = options
+    const checking = Effect.provide(FfmpegOutputCheck.make(options), localFiles.layer)
+    this.outputCheck = {
+      check: (
+        job: WorkerJob,
+        result: WorkerResult,
+        context: { readonly signal?: AbortSignal } = {}
+      ): Promise<OutputRef> =>
+        PromiseBacking.run(
+          Effect.flatMap(checking, ({ check }) => check(job, result)),
+          context.signal
+        )
+    }
+  }
+
+  /**
+   * Joins local files, in the order given. Used by itself, without a context, it takes the frames of each file as it finds
+   * them, and the rate of the first. Rejects with a `StitchError`.
+   */
+  stitch(inputs: ReadonlyArray<string>, output: string, context: Partial<StitchContext> = {}): Promise<WorkerResult> {
+    const options = this.#options
+    const stitching = Effect.gen(function* () {
+      const request = yield* stitchRequest.make(inputs, output, context, options)
+      const stitcher = yield* Ffmpeg.make(options)
+      const { bytes, durationMs, frames, outputFile } = yield* stitcher.stitch(request)
+      const found = { location: outputFile, bytes, frames }
+      return { exitCode: 0, stdout: "", stderr: "", outputFile, durationMs, output: found }
+    })
+    return PromiseBacking.run(Effect.provide(stitching, localFiles.layer), context.signal)
+  }
+}
