@@ -40,9 +40,21 @@ describe("recipes", () => {
       assert.deepStrictEqual((await readdir(folder)).toSorted(), ["film.mp4", "job.json"], "nothing else is left")
     }))
 
-  it("shows in the README the program that was run", async () => {
+  it("runs a job file from plain JavaScript", () =>
+    inFolder(async (folder) => {
+      await recipe(folder, "ffmpeg-only.ts")
+      const { stderr, stdout } = await recipe(folder, "embed-promise.mjs")
+      assert.strictEqual(stdout.trim(), join(folder, "film.mp4"))
+      assert.match(stderr, /^25 %\n50 %\n75 %\n100 %$/m)
+      assert.strictEqual(await framesOf(join(folder, "film.mp4")), 96)
+      assert.deepStrictEqual((await readdir(folder)).toSorted(), ["film.mp4", "job.json"], "nothing else is left")
+    }))
+
+  it("shows in the README the programs that were run", async () => {
     const readme = await readFile(resolve(import.meta.dirname, "../../../README.md"), "utf8")
-    assert.include(readme, await readFile(source("embed.ts"), "utf8"))
+    for (const name of ["embed.ts", "embed-promise.mjs"]) {
+      assert.include(readme, `\n${await readFile(source(name), "utf8")}\`\`\``)
+    }
   })
 
   it("says what is wrong with a job file", () =>

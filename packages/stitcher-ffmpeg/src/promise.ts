@@ -41,14 +41,10 @@ export class FfmpegStitcher implements VideoStitcher {
     this.#options = options
     const checking = Effect.provide(FfmpegOutputCheck.make(options), localFiles.layer)
     this.outputCheck = {
-      check: (
-        job: WorkerJob,
-        result: WorkerResult,
-        context: { readonly signal?: AbortSignal } = {}
-      ): Promise<OutputRef> =>
+      check: (job: WorkerJob, result: WorkerResult, { signal }: { readonly signal: AbortSignal }): Promise<OutputRef> =>
         PromiseBacking.run(
           Effect.flatMap(checking, ({ check }) => check(job, result)),
-          context.signal
+          signal
         )
     }
   }

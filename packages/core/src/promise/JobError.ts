@@ -17,7 +17,7 @@ const inspect: unique symbol = Symbol.for("nodejs.util.inspect.custom")
 /** Something about a job went wrong. */
 export class JobError extends Core.JobError {
   /** Node prints it as it prints any error, with its stack. */
-  override [inspect](): string {
+  [inspect](): string {
     return this.stack ?? this.message
   }
   /** The chunk that is to blame. */
@@ -38,7 +38,7 @@ export class JobError extends Core.JobError {
 /** The job was cancelled, by somebody else while it ran or before. */
 export class JobCancelled extends Core.JobCancelled.extend<JobCancelled>("JobCancelled")({ jobId: Schema.String }) {
   /** Node prints it as it prints any error, with its stack. */
-  override [inspect](): string {
+  [inspect](): string {
     return this.stack ?? this.message
   }
   /** The error itself, so that one look at `reason._tag` tells all failures apart. */
@@ -53,7 +53,7 @@ export class JobCancelled extends Core.JobCancelled.extend<JobCancelled>("JobCan
 /** The job was paused by somebody else while it ran. */
 export class JobPaused extends Core.JobPaused.extend<JobPaused>("JobPaused")({ jobId: Schema.String }) {
   /** Node prints it as it prints any error, with its stack. */
-  override [inspect](): string {
+  [inspect](): string {
     return this.stack ?? this.message
   }
   /** The error itself, so that one look at `reason._tag` tells all failures apart. */
