@@ -26,7 +26,7 @@ import { file, type FileError, unless } from "./files.ts"
 import * as journalLines from "./journalLines.ts"
 
 /** How long a run may take from its file to its header before it is taken for dead. */
-const beginMs = 2000
+const beginMs = 1000
 
 /** How long to wait between looks at a run that is about to begin. */
 const beginPauseMs = 5
@@ -275,8 +275,8 @@ export const look = Effect.fnUntraced(function* (
 })
 
 /**
- * The same once it is settled: no run is about to begin. `settled` is false when one is, but has not done so in two
- * seconds: its process is dead or stands still.
+ * The same once it is settled: no run is about to begin. `settled` is false when one is, but has not done so in a
+ * second: its process is dead or stands still.
  */
 export const settle = Effect.fnUntraced(function* (journal: Journal, after: number) {
   const startedAt = yield* Clock.monotonicTimeNanos

@@ -190,7 +190,7 @@ export const make = ({ handle, journal, run, ...begun }: Target): JournalWriter 
   const append = Effect.fnUntraced(function* (
     events: ReadonlyArray<JobEvent>
   ): Effect.fn.Return<ReadonlyArray<JobRecord>, RepositoryError> {
-    if (events.length === 0) return []
+    if (events.length === 0) return over === undefined ? [] : yield* over
     const at = yield* Clock.currentTimeMillis
     const json = Result.try({
       try: () => events.map(journalLines.eventJson),

@@ -1,0 +1,733 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FileJobRepository from "@helios-infra/adapter-local/FileJobRepository"
+import { JobEvent, type JobRepository, WorkerError } from "@helios-infra/core"
+import { Arbitrary, Effect, Fiber, Result, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { crc32 } from "node:zlib"
+import { spec } from "./fixtures/rendering.ts"
+import {
+  appendAll,
+  created,
+  errorOf,
+  founds,
+  journal,
+  list,
+  lost,
+  open,
+  readText,
+  reasonOf,
+  setUp,
+  temporary,
+  until,
+  writeText
+} from "./JobsFolder.ts"
+
+type Jobs = JobRepository.JobRepository["Service"]
+
+const segment = (folder: string, run: number) => path.join(folder, `run-${String(run).padStart(4, "0")}.ndjson`)
+
+const modeOf = (file: string) => Effect.promise(() => fs.stat(file).then(({ mode }) => mode & 0o777))
+
+/** Ids that file systems, shells and people stumble over. */
+const hostileIds = [
+  "../x",
+  "../../../etc/passwd",
+  "/etc/passwd",
+  "..",
+  ".",
+  "",
+  "a/b",
+  "a\\b",
+  "A",
+  "a",
+  "Job",
+  "job",
+  "jOb",
+  "x".repeat(300),
+  `${"x".repeat(299)}y`,
+  "new\nline",
+  "nul\0",
+  "con",
+  "-rf",
+  "ü",
+  "u\u0308",
+  "ビデオ🎬",
+  "\ud800",
+  "\ud801",
+  "\ufffd"
+]
+
+const operations: Record<string, (jobs: Jobs) => Effect.Effect<unknown, JobRepository.RepositoryError>> = {
+  openWriter: (jobs) => Effect.scoped(jobs.openWriter("job", { takeOver: "always" })),
+  read: (jobs) => Stream.runDrain(jobs.read("job")),
+  changes: (jobs) => Stream.runDrain(Stream.take(jobs.changes("job", 0), 1)),
+  request: (jobs) => jobs.request("job", { _tag: "Cancel", by: "me" }),
+  requests: (jobs) => Stream.runDrain(jobs.requests("job")),
+  delete: (jobs) => jobs.delete("job")
+}
+
+describe("FileJobRepository", () => {
+  it.live("says what it promises", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      assert.deepStrictEqual(jobs.guarantees, { fencing: true, crossProcess: true, durable: "batch" })
+    })
+  )
+
+  it.live("makes its folder with the first job; until then there are no jobs", () =>
+    Effect.gen(function* () {
+      const dir = path.join(yield* temporary, "not", "there")
+      const jobs = yield* FileJobRepository.make({ dir })
+      assert.deepStrictEqual(yield* Stream.runCollect(jobs.list()), [])
+      assert.strictEqual(yield* reasonOf(journal(jobs)), "NotFound")
+      yield* jobs.create("job", created)
+      assert.strictEqual((yield* journal(jobs)).length, 1)
+    })
+  )
+
+  it.live("keeps any id apart from any other, inside the folder, and gives it back", () =>
+    Effect.gen(function* () {
+      const { dir, jobs } = yield* setUp
+      const ids = hostileIds.filter((id) => id !== "job")
+      for (const [index, jobId] of ids.entries()) {
+        yield* jobs.create(jobId, { _tag: "JobCreated", version: 1, spec: spec(index + 1) })
+        assert.strictEqual(yield* reasonOf(jobs.create(jobId, created)), "AlreadyExists")
+      }
+      for (const [index, jobId] of ids.entries()) {
+        const [record] = yield* journal(jobs, jobId)
+        assert.strictEqual(record?.event._tag === "JobCreated" && record.event.spec.chunks.length, index + 1)
+      }
+      const names = yield* list(dir)
+      assert.strictEqual(new Set(names.map((name) => name.toLowerCase())).size, hostileIds.length)
+      assert.isTrue(names.every((name) => /^[\w-]+$/.test(name) && name.length < 100))
+      assert.deepStrictEqual(yield* list(path.dirname(dir)), ["jobs"])
+      const listed = yield* Stream.runCollect(jobs.list())
+      assert.deepStrictEqual(
+        listed.map(({ id }) => id),
+        ["job", ...ids].toReversed()
+      )
+    })
+  )
+
+  it.live("is for its user alone: job files hold commands and addresses", () =>
+    Effect.gen(function* () {
+      const { dir, folder, jobs } = yield* setUp
+      yield* appendAll(jobs, "a")
+      yield* jobs.request("job", { _tag: "Cancel", by: "me" })
+      yield* Stream.runDrain(jobs.list())
+      assert.strictEqual(yield* modeOf(dir), 0o700)
+      assert.strictEqual(yield* modeOf(folder), 0o700)
+      const names = yield* list(folder)
+      assert.strictEqual(names.length, 4)
+      for (const name of names) assert.strictEqual(yield* modeOf(path.join(folder, name)), 0o600, name)
+    })
+  )
+
+  it.live("writes lines that people and other tools can read", () =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      yield* writer.append([lost("a"), lost("b")])
+      yield* writer.close
+      const lines = (yield* readText(segment(folder, 1))).split("\n")
+      const Line = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown))
+      const parsed = lines.slice(0, -1).map((line) => Schema.decodeSync(Line)(line))
+      assert.deepStrictEqual(
+        parsed.map(({ crc, at, journal, owner, previous, ...rest }) => rest),
+        [
+          { format: "helios-journal", version: 1, jobId: "job", run: 1, revision: 1 },
+          { revision: 2, events: [lost("a"), lost("b")] },
+          { released: true }
+        ]
+      )
+      assert.strictEqual(lines.at(-1), "")
+    })
+  )
+
+  it.live.each(Object.entries(operations))("%s knows no job that was never created, or was deleted", ([, operation]) =>
+    Effect.gen(function* () {
+      const jobs = yield* FileJobRepository.make({ dir: yield* temporary })
+      assert.strictEqual(yield* reasonOf(operation(jobs)), "NotFound")
+      yield* jobs.create("job", created)
+      yield* jobs.delete("job")
+      assert.strictEqual(yield* reasonOf(operation(jobs)), "NotFound")
+    })
+  )
+
+  it.effect("takes its times from the clock", () =>
+    Effect.gen(function* () {
+      const jobs = yield* FileJobRepository.make({ dir: yield* temporary })
+      yield* TestClock.adjust(1234)
+      yield* jobs.create("job", created)
+      yield* TestClock.adjust(500)
+      const records = yield* Effect.flatMap(open(jobs), ({ append }) => append([lost("a"), lost("b")]))
+      assert.deepStrictEqual(records, [
+        { revision: 2, run: 1, at: 1734, event: lost("a") },
+        { revision: 3, run: 1, at: 1734, event: lost("b") }
+      ])
+      assert.deepStrictEqual(yield* journal(jobs), [{ revision: 1, run: 0, at: 1234, event: created }, ...records])
+    })
+  )
+
+  const events = Arbitrary.array(Arbitrary.schema(JobEvent.JobEvent), { maxLength: 8 })
+
+  it.live.prop(
+    "gives back any event as it was",
+    [events],
+    ([events]) =>
+      Effect.gen(function* () {
+        const { jobs } = yield* setUp
+        const writer = yield* open(jobs)
+        const appended = yield* writer.append(events)
+        const json = Schema.encodeSync(Schema.toCodecJson(Schema.Array(JobEvent.JobRecord)))
+        const read = yield* journal(jobs, "job", 1)
+        assert.deepStrictEqual(JSON.stringify(json(read)), JSON.stringify(json(appended)))
+        for (const { event } of read) {
+          if (event._tag === "AttemptEnded" && event.error !== undefined) {
+            assert.instanceOf(event.error, WorkerError.WorkerError)
+          }
+        }
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 15 } }
+  )
+})
+
+describe("create", () => {
+  it.live("lets one of many win, and shows nobody a job without its first event", () =>
+    Effect.gen(function* () {
+      const { dir } = yield* setUp
+      const repositories = yield* Effect.forEach([1, 2, 3, 4], () => FileJobRepository.make({ dir }))
+      for (let round = 0; round < 10; round++) {
+        const jobId = `round ${round}`
+        const watch = Effect.suspend(() => Stream.runCollect(repositories[0]?.read(jobId) ?? Stream.empty)).pipe(
+          Effect.catchReason("RepositoryError", "NotFound", () => Effect.undefined),
+          Effect.repeat({ until: (records) => records !== undefined })
+        )
+        const watching = yield* Effect.forkChild(watch)
+        const results = yield* Effect.forEach(repositories, (jobs) => Effect.result(jobs.create(jobId, created)), {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(results.filter(Result.isSuccess).length, 1)
+        for (const result of results) {
+          if (Result.isFailure(result)) assert.strictEqual(result.failure.reason._tag, "AlreadyExists")
+        }
+        assert.strictEqual((yield* Fiber.join(watching))?.length, 1)
+      }
+      assert.deepStrictEqual(
+        (yield* list(dir)).filter((name) => name.startsWith(".")),
+        []
+      )
+    })
+  )
+
+  it.live("makes an id free again when the job is deleted; its old writer finds out", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      yield* writer.append([lost("in the first")])
+      yield* writer.close
+      assert.strictEqual(yield* reasonOf(writer.append([lost("closed")])), "Fenced")
+      yield* jobs.delete("job")
+      yield* jobs.create("job", created)
+      assert.strictEqual((yield* journal(jobs)).length, 1)
+      assert.strictEqual((yield* open(jobs)).run, 1)
+      assert.strictEqual(yield* reasonOf(writer.append([lost("late")])), "NotFound")
+      assert.strictEqual((yield* journal(jobs)).length, 1)
+    })
+  )
+
+  it.live("refuses what is no JSON, and leaves nothing of it", () =>
+    Effect.gen(function* () {
+      const dir = yield* temporary
+      const jobs = yield* FileJobRepository.make({ dir })
+      const create = jobs.create("job", { _tag: "JobCreated", version: 1, spec: Object.assign(spec(1), { size: 10n }) })
+      assert.strictEqual(yield* reasonOf(create), "Unavailable")
+      assert.deepStrictEqual(yield* list(dir), [])
+    })
+  )
+})
+
+describe("openWriter", () => {
+  it.live("counts runs from 1; fails with Running while the last writer lives, also elsewhere in this process", () =>
+    Effect.gen(function* () {
+      const { dir, jobs } = yield* setUp
+      const other = yield* FileJobRepository.make({ dir })
+      const first = yield* open(jobs)
+      assert.strictEqual(first.run, 1)
+      assert.strictEqual(first.owner.pid, process.pid)
+      const { reason } = yield* errorOf(open(other))
+      assert.strictEqual(reason._tag, "Running")
+      if (reason._tag === "Running") assert.deepStrictEqual([reason.owner, reason.alive], [first.owner, "yes"])
+      yield* first.append([lost("still mine")])
+      yield* first.close
+      assert.strictEqual((yield* open(other)).run, 2)
+    })
+  )
+
+  it.live("takes over when told to: the earlier writer is fenced, and what it wrote after that does not count", () =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      const first = yield* open(jobs)
+      yield* first.append([lost("before")])
+      const second = yield* open(jobs, "always")
+      const { message, reason } = yield* errorOf(first.append([lost("stale"), lost("stale")]))
+      assert.strictEqual(reason._tag, "Fenced")
+      assert.include(message, "run 1")
+      assert.include(yield* readText(segment(folder, 1)), "stale")
+      yield* second.append([lost("after")])
+      yield* first.close
+      assert.strictEqual(yield* reasonOf(open(jobs)), "Running")
+      assert.deepStrictEqual(
+        (yield* journal(jobs, "job", 1)).map(({ event, revision, run }) => ({ event, revision, run })),
+        [
+          { event: lost("before"), revision: 2, run: 1 },
+          { event: lost("after"), revision: 3, run: 2 }
+        ]
+      )
+    })
+  )
+
+  it.live("opens for one of many that come at once, and gives those that take over at once a run each", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const tries = yield* Effect.forEach([1, 2, 3, 4], () => Effect.result(open(jobs)), { concurrency: "unbounded" })
+      assert.strictEqual(tries.filter(Result.isSuccess).length, 1)
+      const writers = yield* Effect.forEach([1, 2, 3, 4], () => open(jobs, "always"), { concurrency: "unbounded" })
+      const runs = writers.map(({ run }) => run)
+      const first = Math.min(...runs)
+      assert.deepStrictEqual(
+        runs.toSorted((a, b) => a - b),
+        [first, first + 1, first + 2, first + 3]
+      )
+      for (const writer of writers) {
+        const appended = yield* Effect.result(writer.append([lost(`by ${writer.run}`)]))
+        assert.strictEqual(Result.isSuccess(appended), writer.run === first + 3)
+      }
+      assert.deepStrictEqual(yield* founds(jobs), [`by ${first + 3}`])
+    })
+  )
+
+  it.live("is released by a scope that fails or is interrupted, whenever that is", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      for (let steps = 0; steps < 24; steps += 3) {
+        const writing = Effect.scoped(Effect.andThen(jobs.openWriter("job", { takeOver: "if-dead" }), Effect.never))
+        const fiber = yield* Effect.forkChild(writing)
+        yield* Effect.repeat(
+          Effect.promise(() => new Promise(setImmediate)),
+          { times: steps }
+        )
+        yield* Fiber.interrupt(fiber)
+      }
+      const failing = Effect.andThen(jobs.openWriter("job", { takeOver: "if-dead" }), Effect.fail("no"))
+      assert.strictEqual(yield* Effect.flip(Effect.scoped(failing)), "no")
+      yield* appendAll(jobs, "mine")
+      assert.deepStrictEqual(yield* founds(jobs), ["mine"])
+    })
+  )
+
+  const owners: Record<string, { readonly from: RegExp; readonly to: string; readonly result: string }> = {
+    "of another host is not taken for dead": { from: /"host":"[^"]*"/, to: '"host":"elsewhere"', result: "unknown" },
+    "from before this machine was started is dead": { from: /"bootId":"[^"]*"/, to: '"bootId":"x"', result: "dead" },
+    "whose process has ended is dead": { from: /"pid":\d+/, to: '"pid":999999999', result: "dead" },
+    "whose number another process has now is dead": {
+      from: /"processStart":"\d+"/,
+      to: '"processStart":"1"',
+      result: "dead"
+    }
+  }
+
+  it.live.each(Object.entries(owners))("a writer %s", ([, { from, result, to }]) =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      yield* writer.append([lost("a")])
+      yield* rewriteHeader(segment(folder, 1), from, to)
+      const [job] = yield* Stream.runCollect(jobs.list())
+      assert.strictEqual(job?.owner, result)
+      const opened = yield* Effect.result(open(jobs))
+      assert.strictEqual(Result.isSuccess(opened), result === "dead")
+      if (Result.isFailure(opened)) {
+        const { reason } = opened.failure
+        assert.strictEqual(reason._tag === "Running" && reason.alive, "unknown")
+        assert.include(opened.failure.message, "elsewhere")
+        yield* open(jobs, "always")
+      }
+      assert.deepStrictEqual(yield* founds(jobs), ["a"])
+    })
+  )
+
+  it.live("goes past a run that never began: its process died with an empty file, or half a header", () =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      yield* appendAll(jobs, "a")
+      const old = new Date(Date.now() - 60_000)
+      const header = (yield* readText(segment(folder, 1))).split("\n")[0] ?? ""
+      for (const [run, text] of [
+        [2, ""],
+        [3, header.slice(0, 100)]
+      ] as const) {
+        yield* writeText(segment(folder, run), text)
+        yield* Effect.promise(() => fs.utimes(segment(folder, run), old, old))
+      }
+      assert.deepStrictEqual(yield* founds(jobs), ["a"])
+      const writer = yield* open(jobs)
+      assert.strictEqual(writer.run, 4)
+      yield* writer.append([lost("b")])
+      assert.deepStrictEqual(yield* founds(jobs), ["a", "b"])
+    })
+  )
+
+  it.live("waits for a run that is about to begin, and no longer than it must", () =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      yield* writer.append([lost("a")])
+      yield* writeText(segment(folder, 2), "")
+      // Nobody can say yet whether this one counts.
+      const { message, reason } = yield* errorOf(writer.append([lost("b")]))
+      assert.strictEqual(reason._tag, "Unavailable")
+      assert.include(message, segment(folder, 2))
+      const next = yield* open(jobs, "always")
+      assert.strictEqual(next.run, 3)
+      assert.deepStrictEqual(yield* founds(jobs), ["a", "b"])
+    })
+  )
+})
+
+/** Changes a header, which is what another process would have written. */
+const rewriteHeader = (file: string, from: RegExp, to: string) =>
+  Effect.gen(function* () {
+    const text = yield* readText(file)
+    const [header = "", ...lines] = text.split("\n")
+    const changed = header.replace(from, to)
+    assert.notStrictEqual(changed, header)
+    const rest = changed.slice('{"crc":"00000000",'.length)
+    const checked = `{"crc":"${crc32(rest).toString(16).padStart(8, "0")}",${rest}`
+    yield* writeText(file, [checked, ...lines].join("\n"))
+  })
+
+describe("append", () => {
+  it.live("of nothing is nothing, and is not taken back by what its caller does with the events", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      assert.deepStrictEqual(yield* writer.append([]), [])
+      const events = [lost("a")]
+      const appending = yield* Effect.forkChild(writer.append(events), { startImmediately: true })
+      events.push(lost("b"))
+      assert.strictEqual((yield* Fiber.join(appending)).length, 1)
+      assert.deepStrictEqual(yield* founds(jobs), ["a"])
+    })
+  )
+
+  it.live("puts what comes at once one after the other, each whole", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      const appended = yield* Effect.forEach(
+        Array.from({ length: 200 }, (_, i) => [lost(`${i}.a`), lost(`${i}.b`)]),
+        (events) => writer.append(events),
+        { concurrency: "unbounded" }
+      )
+      const records = yield* journal(jobs, "job", 1)
+      assert.deepStrictEqual(appended.flat(), records)
+      assert.deepStrictEqual(
+        records.map(({ revision }) => revision),
+        Array.from({ length: 400 }, (_, i) => i + 2)
+      )
+    })
+  )
+
+  it.live("that is interrupted leaves the others alone", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      const fibers = yield* Effect.forEach(
+        Array.from({ length: 50 }, (_, i) => writer.append([lost(String(i))])),
+        (append) => Effect.forkChild(append, { startImmediately: true })
+      )
+      const doomed = fibers.filter((_, i) => i % 2 === 1)
+      yield* Effect.forEach(doomed, Fiber.interrupt, { concurrency: "unbounded" })
+      for (const fiber of fibers.filter((_, i) => i % 2 === 0)) yield* Fiber.join(fiber)
+      const found = yield* founds(jobs)
+      assert.strictEqual(new Set(found).size, found.length)
+      for (let i = 0; i < 50; i += 2) assert.include(found, String(i))
+    })
+  )
+
+  it.live("of an event that is no JSON fails alone", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const writer = yield* open(jobs)
+      const bad: JobEvent.JobEvent = { _tag: "JobCreated", version: 1, spec: Object.assign(spec(1), { size: 10n }) }
+      assert.strictEqual(yield* reasonOf(writer.append([lost("with it"), bad])), "Unavailable")
+      yield* writer.append([lost("after it")])
+      assert.deepStrictEqual(yield* founds(jobs), ["after it"])
+    })
+  )
+
+  it.live("takes events that are larger than what is read at once", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const large = ["ü".repeat(1_000_000), "x", "🎬".repeat(300_000), "y"]
+      yield* appendAll(jobs, ...large)
+      assert.deepStrictEqual(yield* founds(jobs), large)
+    })
+  )
+})
+
+describe("read and changes", () => {
+  it.live("read gives what is after a revision, across runs, and ends", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      for (const run of [1, 2, 3]) yield* appendAll(jobs, `${run}.a`, `${run}.b`)
+      const revisions = (after?: number) => Effect.map(journal(jobs, "job", after), (all) => all.map((r) => r.revision))
+      assert.deepStrictEqual(yield* revisions(), [1, 2, 3, 4, 5, 6, 7])
+      for (let after = 0; after < 9; after++) {
+        assert.deepStrictEqual(
+          yield* revisions(after),
+          [1, 2, 3, 4, 5, 6, 7].filter((revision) => revision > after)
+        )
+      }
+    })
+  )
+
+  it.live("changes gives the history, then each append, across runs and repositories, until the job is deleted", () =>
+    Effect.gen(function* () {
+      const { dir, jobs } = yield* setUp
+      const other = yield* FileJobRepository.make({ dir })
+      yield* appendAll(jobs, "history")
+      const seen: Array<number> = []
+      const watching = yield* Effect.forEach([jobs, other], (one) =>
+        one.changes("job", 1).pipe(
+          Stream.runForEach(({ revision }) => Effect.sync(() => seen.push(revision))),
+          Effect.forkChild
+        )
+      )
+      const both = (count: number) => until(Effect.sync(() => seen.length >= 2 * count))
+      yield* both(1)
+      yield* appendAll(other, "a", "b")
+      yield* both(3)
+      yield* appendAll(jobs, "c")
+      yield* both(4)
+      assert.deepStrictEqual(
+        seen.toSorted((a, b) => a - b),
+        [2, 2, 3, 3, 4, 4, 5, 5]
+      )
+      for (const fiber of watching) assert.isUndefined(fiber.pollUnsafe())
+      yield* jobs.delete("job")
+      yield* Effect.forEach(watching, Fiber.join)
+      assert.strictEqual(seen.length, 8)
+    })
+  )
+
+  it.live("changes gives what is left to a slow watcher of a job that is deleted", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const watching = yield* jobs.changes("job", 0).pipe(
+        Stream.mapEffect((record) => Effect.as(Effect.sleep("50 millis"), record.revision)),
+        Stream.runCollect,
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* appendAll(jobs, "a", "b")
+      yield* jobs.delete("job")
+      yield* jobs.create("job", created)
+      assert.deepStrictEqual(yield* Fiber.join(watching), [1, 2, 3])
+    })
+  )
+
+  it.live("changes after a revision that is yet to come waits for the one after it, and can be interrupted", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      const forever = yield* Effect.forkChild(Stream.runDrain(jobs.changes("job", 9)))
+      const watching = yield* jobs.changes("job", 3).pipe(Stream.take(1), Stream.runCollect, Effect.forkChild)
+      yield* appendAll(jobs, "2", "3", "4")
+      assert.deepStrictEqual(
+        (yield* Fiber.join(watching)).map(({ revision }) => revision),
+        [4]
+      )
+      yield* Fiber.interrupt(forever)
+    })
+  )
+})
+
+describe("requests", () => {
+  const cancel = { _tag: "Cancel", by: "me" } as const
+  const pause = { _tag: "Pause", mode: "drain" } as const
+
+  const listen = (jobs: Jobs, count: number) =>
+    jobs.requests("job").pipe(Stream.take(count), Stream.runCollect, Effect.forkChild({ startImmediately: true }))
+
+  it.live("reach everybody who listens, in order, those from before as well, and across repositories", () =>
+    Effect.gen(function* () {
+      const { dir, jobs } = yield* setUp
+      const other = yield* FileJobRepository.make({ dir })
+      yield* open(jobs)
+      yield* other.request("job", pause)
+      const listening = [yield* listen(jobs, 3), yield* listen(other, 3)]
+      yield* other.request("job", cancel)
+      yield* jobs.request("job", pause)
+      for (const fiber of listening) assert.deepStrictEqual(yield* Fiber.join(fiber), [pause, cancel, pause])
+    })
+  )
+
+  it.live("do not reach the next run", () =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      yield* jobs.request("job", cancel) // nobody runs it
+      const first = yield* open(jobs)
+      const heardByFirst = yield* listen(jobs, 9)
+      yield* first.close
+      const opened = yield* open(jobs)
+      assert.deepStrictEqual(yield* Fiber.join(heardByFirst), [])
+      const heard = yield* listen(jobs, 1)
+      yield* jobs.request("job", pause)
+      assert.deepStrictEqual(yield* Fiber.join(heard), [pause])
+      yield* opened.close
+      yield* open(jobs)
+      assert.deepStrictEqual(
+        (yield* list(folder)).filter((name) => name.includes("request")),
+        []
+      )
+    })
+  )
+
+  it.live("of a run end when another takes over, or the job is deleted", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* setUp
+      yield* open(jobs)
+      const first = yield* listen(jobs, 9)
+      const second = yield* open(jobs, "always")
+      assert.deepStrictEqual(yield* Fiber.join(first), [])
+      const later = yield* listen(jobs, 9)
+      yield* second.close
+      yield* jobs.delete("job")
+      assert.deepStrictEqual(yield* Fiber.join(later), [])
+    })
+  )
+})
+
+describe("delete", () => {
+  it.live("refuses while somebody writes, and leaves nothing when nobody does", () =>
+    Effect.gen(function* () {
+      const { dir, jobs } = yield* setUp
+      const other = yield* FileJobRepository.make({ dir })
+      const writer = yield* open(jobs)
+      assert.strictEqual(yield* reasonOf(other.delete("job")), "Running")
+      yield* writer.append([lost("still here")])
+      yield* writer.close
+      yield* other.delete("job")
+      assert.strictEqual(yield* reasonOf(jobs.delete("job")), "NotFound")
+      assert.deepStrictEqual(yield* Stream.runCollect(jobs.list()), [])
+      assert.deepStrictEqual(yield* list(dir), [])
+    })
+  )
+
+  it.live("takes a job once, however many ask, and never one that somebody has begun to write", () =>
+    Effect.gen(function* () {
+      const { dir, jobs } = yield* setUp
+      for (let round = 0; round < 20; round++) {
+        const results = yield* Effect.forEach(
+          [jobs.delete("job"), jobs.delete("job"), Effect.asVoid(open(jobs))],
+          Effect.result,
+          { concurrency: "unbounded" }
+        )
+        const [a, b, opened] = results.map(Result.isSuccess)
+        assert.strictEqual([a, b, opened].filter((succeeded) => succeeded).length, 1)
+        yield* Effect.ignore(jobs.create("job", created))
+        yield* Effect.flatMap(open(jobs, "always"), ({ close }) => close)
+      }
+      assert.strictEqual((yield* list(dir)).length, 1)
+    })
+  )
+})
+
+describe("list", () => {
+  const jobsOfEveryStatus = Effect.gen(function* () {
+    const dir = yield* temporary
+    const jobs = yield* FileJobRepository.make({ dir })
+    for (const id of ["pending", "running", "paused", "completed", "failed", "cancelled"]) {
+      yield* jobs.create(id, created)
+    }
+    const writer = yield* open(jobs, "if-dead", "running")
+    yield* writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }])
+    for (const how of ["paused", "completed", "failed", "cancelled"] as const) {
+      yield* Effect.sleep("2 millis")
+      const { append, close, owner, run } = yield* open(jobs, "if-dead", how)
+      yield* append([
+        { _tag: "RunStarted", run, owner },
+        { _tag: "RunEnded", run, how, leftover: [] }
+      ])
+      yield* close
+    }
+    return { dir, jobs }
+  })
+
+  it.live("gives the jobs, newest first, the same whether it has read them before or not", () =>
+    Effect.gen(function* () {
+      const { dir, jobs } = yield* jobsOfEveryStatus
+      const all = yield* Stream.runCollect(jobs.list())
+      assert.deepStrictEqual(
+        all.map(({ id }) => id),
+        ["cancelled", "failed", "completed", "paused", "running", "pending"]
+      )
+      for (const job of all) {
+        assert.strictEqual(job.status, job.id)
+        assert.strictEqual(job.run, job.id === "pending" ? 0 : 1)
+        assert.strictEqual(job.progress, job.id === "completed" ? 1 : 0)
+        assert.strictEqual(job.owner, job.id === "running" ? "alive" : "none")
+      }
+      const other = yield* FileJobRepository.make({ dir })
+      assert.deepStrictEqual(yield* Stream.runCollect(other.list()), all)
+    })
+  )
+
+  it.live("filters by status and by time, and by both", () =>
+    Effect.gen(function* () {
+      const { jobs } = yield* jobsOfEveryStatus
+      const ids = (options: Parameters<typeof jobs.list>[0]) =>
+        Effect.map(Stream.runCollect(jobs.list(options)), (found) => found.map(({ id }) => id))
+      assert.deepStrictEqual(yield* ids({ status: ["paused", "failed"] }), ["failed", "paused"])
+      assert.deepStrictEqual(yield* ids({ status: [] }), [])
+      const [paused] = yield* Stream.runCollect(jobs.list({ status: ["paused"] }))
+      const updatedAfter = paused?.updatedAt
+      assert.deepStrictEqual(yield* ids({ updatedAfter }), ["cancelled", "failed", "completed"])
+      assert.deepStrictEqual(yield* ids({ updatedAfter, status: ["failed", "paused"] }), ["failed"])
+    })
+  )
+
+  it.live("reads a journal that nobody writes once, and again when it has grown", () =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      yield* appendAll(jobs, "a")
+      const [first] = yield* Stream.runCollect(jobs.list())
+      // Not what the journal says, but as large: only who reads it again notices.
+      const text = yield* readText(segment(folder, 1))
+      yield* writeText(segment(folder, 1), text.replace('"found":"a"', '"found":"b"'))
+      assert.deepStrictEqual(yield* Stream.runCollect(jobs.list()), first === undefined ? [] : [first])
+      yield* writeText(segment(folder, 1), text)
+      const { append, close, run } = yield* open(jobs)
+      yield* append([{ _tag: "RunEnded", run, how: "failed", leftover: [] }])
+      yield* close
+      const [second] = yield* Stream.runCollect(jobs.list())
+      assert.deepStrictEqual([first?.status, second?.status, second?.run], ["pending", "failed", 2])
+    })
+  )
+
+  it.live("does not believe a summary that is damaged or of another job", () =>
+    Effect.gen(function* () {
+      const { folder, jobs } = yield* setUp
+      const summary = path.join(folder, "summary.json")
+      const expected = yield* Stream.runCollect(jobs.list())
+      const kept = yield* readText(summary)
+      for (const text of ["", "{", kept.slice(0, 40), kept.replace(/"journal":"./, '"journal":"x'), "[]"]) {
+        yield* writeText(summary, text.replace('"pending"', '"completed"'))
+        assert.deepStrictEqual(yield* Stream.runCollect(jobs.list()), expected)
+        assert.strictEqual(yield* readText(summary), kept)
+      }
+    })
+  )
+})

@@ -1,0 +1,71 @@
+/** Jobs in a temporary folder, for the tests of `FileJobRepository`. */
+import * as FileJobRepository from "@helios-infra/adapter-local/FileJobRepository"
+import { assert } from "@effect/vitest"
+import type { JobEvent, JobRepository } from "@helios-infra/core"
+import { Effect, Exit, Scope, Stream } from "effect"
+import * as fs from "node:fs/promises"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { spec } from "./fixtures/rendering.ts"
+
+export const created: JobEvent.JobEvent = { _tag: "JobCreated", version: 1, spec: spec(2) }
+
+/** An event that says something. */
+export const lost = (found: string): JobEvent.JobEvent => ({ _tag: "OutputLost", chunk: 1, attempt: 1, found })
+
+export const temporary = Effect.acquireRelease(
+  Effect.promise(() => fs.mkdtemp(path.join(tmpdir(), "jobs-"))),
+  (dir) => Effect.promise(() => fs.rm(dir, { recursive: true, force: true }))
+)
+
+type Jobs = JobRepository.JobRepository["Service"]
+
+/** A repository in a folder of its own, with a job in it. */
+export const setUp = Effect.gen(function* () {
+  const dir = path.join(yield* temporary, "jobs")
+  const jobs = yield* FileJobRepository.make({ dir })
+  yield* jobs.create("job", created)
+  const [name = ""] = yield* list(dir)
+  return { dir, jobs, folder: path.join(dir, name) }
+})
+
+export const list = (dir: string) => Effect.promise(() => fs.readdir(dir).then((names) => names.toSorted()))
+export const readText = (file: string) => Effect.promise(() => fs.readFile(file, "utf8"))
+export const writeText = (file: string, text: string | Uint8Array) => Effect.promise(() => fs.writeFile(file, text))
+
+export const journal = (jobs: Jobs, jobId = "job", after?: number) => Stream.runCollect(jobs.read(jobId, after))
+
+/** What the events of a journal say, but for the first. */
+export const founds = (jobs: Jobs, jobId = "job") =>
+  Effect.map(journal(jobs, jobId), (records) =>
+    records.flatMap(({ event }) => (event._tag === "OutputLost" ? [event.found] : []))
+  )
+
+/** A writer whose scope closes when it is told to, or with the test. */
+export const open = Effect.fnUntraced(function* (
+  jobs: Jobs,
+  takeOver: "if-dead" | "always" = "if-dead",
+  jobId = "job"
+) {
+  const scope = yield* Scope.make()
+  yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
+  const writer = yield* jobs.openWriter(jobId, { takeOver }).pipe(Scope.provide(scope))
+  return { ...writer, close: Scope.close(scope, Exit.void) }
+})
+
+/** Appends in a run of its own. */
+export const appendAll = Effect.fnUntraced(function* (jobs: Jobs, ...founds: ReadonlyArray<string>) {
+  const writer = yield* open(jobs)
+  yield* Effect.forEach(founds, (found) => writer.append([lost(found)]))
+  yield* writer.close
+}, Effect.scoped)
+
+export const errorOf = <A, R>(effect: Effect.Effect<A, JobRepository.RepositoryError, R>) =>
+  Effect.tap(Effect.flip(effect), (error) => Effect.sync(() => assert.strictEqual(error._tag, "RepositoryError")))
+
+export const reasonOf = <A, R>(effect: Effect.Effect<A, JobRepository.RepositoryError, R>) =>
+  Effect.map(errorOf(effect), ({ reason }) => reason._tag)
+
+/** Waits until something is so. */
+export const until = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
+  Effect.flatMap(condition, (is) => (is ? Effect.void : Effect.delay(until(condition), "5 millis")))
