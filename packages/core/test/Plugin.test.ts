@@ -69,7 +69,7 @@ describe("a registry", () => {
         concurrency: 200,
         grace: "2 minutes"
       })
-      const { info } = yield* WorkerAdapter.WorkerAdapter.pipe(Effect.provide(layer), Effect.provide(workspace))
+      const { info } = yield* WorkerAdapter.WorkerAdapter.pipe(Effect.provide(Layer.provide(layer, workspace)))
       assert.deepInclude(info, { name: "https://fleet.example", concurrency: 200 })
       assert.deepStrictEqual(info.maxDuration, Duration.minutes(2))
     })
@@ -81,7 +81,7 @@ describe("a registry", () => {
       assert.deepStrictEqual(registry.types("worker"), ["fleet"])
       assert.deepStrictEqual(registry.types("stitcher"), ["plain", "checking"])
       const layer = yield* registry.resolve("repository", { type: "memory" })
-      const { guarantees } = yield* JobRepository.JobRepository.pipe(Effect.provide(layer), Effect.provide(workspace))
+      const { guarantees } = yield* JobRepository.JobRepository.pipe(Effect.provide(Layer.provide(layer, workspace)))
       assert.isTrue(guarantees.fencing)
     })
   )
@@ -265,13 +265,17 @@ describe("a plugin whose service cannot be made", () => {
         type: "sql",
         apiVersion: 1,
         config: Schema.Struct({ url: Schema.String }),
-        layer: ({ url }) => Layer.effect(JobRepository.JobRepository, Effect.fail(new Error(`no database at ${url}`)))
+        layer: ({ url }) =>
+          Layer.effect(
+            JobRepository.JobRepository,
+            new JobRepository.RepositoryError({ jobId: url, reason: new JobRepository.NotFound() })
+          )
       })
       const registry = yield* Plugin.registry([broken])
       const layer = yield* registry.resolve("repository", { type: "sql", url: "postgres://x" })
       const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
       assert.deepInclude(error, { _tag: "PluginError", kind: "repository", type: "sql" })
-      assert.strictEqual(error.message, 'repository "sql": it could not start: no database at postgres://x')
+      assert.strictEqual(error.message, 'repository "sql": it could not start: job postgres://x: there is no such job')
     })
   )
 })

@@ -37,7 +37,7 @@ export const folder = Effect.acquireRelease(
 )
 
 /** A workspace that takes every location for a local path. */
-const workspace = Layer.succeed(Workspace, {
+export const workspace = Layer.succeed(Workspace, {
   root: tmpdir(),
   place: () => Effect.die("not used"),
   locate: (ref) =>

@@ -1,0 +1,103 @@
+/**
+ * What every `OutputCheck` promises: what is accepted is there and is what was asked for, and what is not says so in an
+ * error that the scheduler can act on.
+ */
+import { OutputCheck } from "@helios-infra/core/OutputCheck"
+import type { WorkerJob, WorkerResult } from "@helios-infra/core/WorkerAdapter"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Contract from "./Contract.ts"
+import { failureOf, holds, same } from "./internal/check.ts"
+import { type Damage, VideoRig } from "./VideoRig.ts"
+
+/** What the implementation does not promise. */
+export interface Options extends Contract.Timing {
+  /** Damages that it finds. Default: all but `odd`, which nobody can tell from one chunk alone. */
+  readonly finds?: ReadonlyArray<Damage> | undefined
+}
+
+const frameCount = 6
+
+const bench = Effect.gen(function* () {
+  const { check } = yield* OutputCheck
+  const rig = yield* VideoRig
+  const location = yield* rig.chunk("part", 0, frameCount)
+  const job = (frames = frameCount): WorkerJob => ({
+    id: "job-a/7/1.2",
+    command: "render",
+    meta: {
+      _tag: "Chunk",
+      jobId: "job-a",
+      run: 1,
+      attempt: 2,
+      output: { _tag: "File", path: location },
+      chunkId: 7,
+      startFrame: 0,
+      frameCount: frames,
+      format: {}
+    }
+  })
+  const ended: WorkerResult = { exitCode: 0, stdout: "", stderr: "", durationMs: 1, workerId: "w1" }
+  // A worker does not know how large a file is that somebody else cut off.
+  const wrote: WorkerResult = { ...ended, output: { location, bytes: 1 } }
+  return { check, ended, job, location, rig, wrote }
+})
+
+type Bench = Effect.Success<typeof bench>
+
+/** The contract of a check; its layer brings the rig along. */
+export const make = <E>(layer: Layer.Layer<OutputCheck | VideoRig, E>, options: Options = {}): Contract.Contract => {
+  const finds: ReadonlyArray<Damage> = options.finds ?? ["missing", "empty", "truncated", "short"]
+
+  const promise = <A, E2 extends Error>(
+    body: (on: Bench) => Effect.Effect<A, E2, Scope.Scope>
+  ): Effect.Effect<void, E2, OutputCheck | VideoRig | Scope.Scope> => Effect.asVoid(Effect.flatMap(bench, body))
+
+  const refuses = Effect.fnUntraced(function* ({ check }: Bench, what: string, job: WorkerJob, result: WorkerResult) {
+    const error = yield* failureOf(what, check(job, result))
+    yield* same("the reason, which decides that it is tried again", error.reason._tag, "OutputInvalid")
+    yield* same("the job, chunk and attempt", [error.jobId, error.chunkId, error.attempt], ["job-a", 7, 2])
+    yield* same("the worker", error.workerId, "w1")
+    if (error.reason._tag !== "OutputInvalid") return
+    const { expected, found } = error.reason
+    yield* holds("it should say what was expected, and what was found", expected !== "" && found !== "", error.reason)
+  })
+
+  const damaged = (how: Damage) =>
+    finds.includes(how)
+      ? promise((on) =>
+          Effect.gen(function* () {
+            if (!(yield* on.rig.damage(on.location, how, frameCount))) return
+            yield* refuses(on, `an output that is ${how}`, on.job(), on.wrote)
+          })
+        )
+      : undefined
+
+  return Contract.make({
+    of: "OutputCheck",
+    layer,
+    promises: {
+      "a good output is accepted, with its real size, and left as it is": promise((on) =>
+        Effect.gen(function* () {
+          const frames = yield* on.rig.frames(on.location)
+          const accepted = yield* on.check(on.job(), on.wrote)
+          yield* same("its location", accepted.location, on.location)
+          yield* same("its size", Option.some(accepted.bytes), yield* on.rig.size(on.location))
+          if (accepted.frames !== undefined) yield* same("its frames", accepted.frames, frameCount)
+          yield* same("the frames of the file", yield* on.rig.frames(on.location), frames)
+          yield* same("a second look", yield* on.check(on.job(), on.wrote), accepted)
+        })
+      ),
+      "an attempt without an output is not accepted": promise((on) => refuses(on, "no output", on.job(), on.ended)),
+      "a missing output is not accepted": damaged("missing"),
+      "an empty output is not accepted": damaged("empty"),
+      "a truncated output is not accepted": damaged("truncated"),
+      "an output that lacks a frame is not accepted": damaged("short"),
+      "an output with a frame too many is not accepted": finds.includes("short")
+        ? promise((on) => refuses(on, "a frame too many", on.job(frameCount - 1), on.wrote))
+        : undefined
+    }
+  })
+}

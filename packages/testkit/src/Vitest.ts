@@ -1,0 +1,67 @@
+/**
+ * The contracts as vitest suites: one call each, in any test file.
+ *
+ * The cases run on the real clock, one after the other. Nothing else of this package knows vitest.
+ */
+import type { OutputCheck } from "@helios-infra/core/OutputCheck"
+import type { VideoStitcher } from "@helios-infra/core/VideoStitcher"
+import type { WorkerAdapter } from "@helios-infra/core/WorkerAdapter"
+import type { Workspace } from "@helios-infra/core/Workspace"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import { describe, it } from "vitest"
+import { type Contract, limit } from "./Contract.ts"
+import * as JobRepositoryContract from "./JobRepositoryContract.ts"
+import * as OutputCheckContract from "./OutputCheckContract.ts"
+import type { VideoRig } from "./VideoRig.ts"
+import * as VideoStitcherContract from "./VideoStitcherContract.ts"
+import * as WorkerAdapterContract from "./WorkerAdapterContract.ts"
+import * as WorkspaceContract from "./WorkspaceContract.ts"
+
+/** Cases bound themselves, and say what never ended; vitest's own limit is for those that cannot even do that. */
+const timeout = Duration.toMillis(limit) + 10_000
+
+/** Registers a suite with one test per promise. */
+export const register = (name: string, contract: Contract): void => {
+  describe(`${name} keeps the contract of ${contract.of}`, () => {
+    for (const { name, run } of contract.cases) {
+      // oxlint-disable-next-line vitest/expect-expect, vitest/valid-title -- the case asserts, and has the name
+      it(name, ({ signal }) => Effect.runPromise(run, { signal }), timeout)
+    }
+  })
+}
+
+/** {@link JobRepositoryContract.make} as a suite. */
+export const jobRepositoryContract = <E>(
+  name: string,
+  store: JobRepositoryContract.Store<E>,
+  options?: JobRepositoryContract.Options
+): void => register(name, JobRepositoryContract.make(store, options))
+
+/** {@link WorkerAdapterContract.make} as a suite. */
+export const workerAdapterContract = <E>(
+  name: string,
+  layer: Layer.Layer<WorkerAdapter | WorkerAdapterContract.WorkerRig, E>,
+  options?: WorkerAdapterContract.Options
+): void => register(name, WorkerAdapterContract.make(layer, options))
+
+/** {@link VideoStitcherContract.make} as a suite. */
+export const videoStitcherContract = <E>(
+  name: string,
+  layer: Layer.Layer<VideoStitcher | VideoRig, E>,
+  options?: VideoStitcherContract.Options
+): void => register(name, VideoStitcherContract.make(layer, options))
+
+/** {@link OutputCheckContract.make} as a suite. */
+export const outputCheckContract = <E>(
+  name: string,
+  layer: Layer.Layer<OutputCheck | VideoRig, E>,
+  options?: OutputCheckContract.Options
+): void => register(name, OutputCheckContract.make(layer, options))
+
+/** {@link WorkspaceContract.make} as a suite. */
+export const workspaceContract = <E>(
+  name: string,
+  layer: Layer.Layer<Workspace | WorkspaceContract.WorkspaceRig, E>
+): void => register(name, WorkspaceContract.make(layer))

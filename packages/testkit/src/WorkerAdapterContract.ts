@@ -1,0 +1,406 @@
+/**
+ * What every `WorkerAdapter` promises, wherever it runs attempts.
+ *
+ * The contract does not know what commands a worker can run, nor how to look for what one left: the adapter's author
+ * says so with a `WorkerRig` beside the adapter. Concurrency, retries and time limits are core's business, not checked.
+ */
+import {
+  type OutputTarget,
+  WorkerAdapter,
+  type WorkerAdapterInfo,
+  type WorkerJob,
+  type WorkerSignal
+} from "@helios-infra/core/WorkerAdapter"
+import type { WorkerError } from "@helios-infra/core/WorkerError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Contract from "./Contract.ts"
+import { background, eventually, failureOf, holds, same, within } from "./internal/check.ts"
+
+/**
+ * The commands that a worker is given, and what can be seen of it from outside. Commands that write name their output
+ * as `{output}`, where the adapter replaces that.
+ */
+export class WorkerRig extends Context.Service<
+  WorkerRig,
+  {
+    readonly commands: {
+      /** Writes a file of so many bytes, and succeeds. */
+      readonly write: (bytes: number) => string
+      /** Succeeds, and writes nothing. */
+      readonly idle: string
+      /** Prints `text` to its standard error, and exits with `exitCode`. */
+      readonly fail: (exitCode: number, text: string) => string
+      /** Prints so many bytes to each output, ending with `last`, and succeeds. */
+      readonly print: (bytes: number, last: string) => string
+      /** Writes a part of its output and never ends. */
+      readonly hang: string
+      /** Prints the value of an environment variable. */
+      readonly env: (name: string) => string
+      /** Tells that so many frames are done, one after the other, then succeeds; for adapters that tell frames. */
+      readonly frames?: ((done: ReadonlyArray<number>) => string) | undefined
+      /** A command that can never run here. */
+      readonly impossible: string
+    }
+    /** A place of its own for every attempt. */
+    readonly place: (name: string) => Effect.Effect<OutputTarget>
+    /** The size in bytes of what is at a place. */
+    readonly size: (target: OutputTarget) => Effect.Effect<Option.Option<number>>
+    /** How many `hang` commands run just now, for whomever. */
+    readonly running: Effect.Effect<number>
+    /** The folder of the jobs, for adapters that run in one. */
+    readonly cwd?: string | undefined
+  }
+>()("@helios-infra/testkit/WorkerAdapterContract/WorkerRig") {}
+
+/** What the implementation does not promise, or promises beyond what all do. */
+export interface Options extends Contract.Timing {
+  /** What its `info.stop` should say. Default: `"always"`. */
+  readonly stop?: WorkerAdapterInfo["stop"] | undefined
+  /** Whether what an attempt prints comes back as bounded tails. Default: true. */
+  readonly tails?: boolean | undefined
+  /** Whether it tells frames; needs `commands.frames`. Default: false. */
+  readonly frames?: boolean | undefined
+  /** Whether it tells who runs an attempt. Default: true. */
+  readonly assigned?: boolean | undefined
+  /** Whether `reap` ends what a handle names. Default: false. */
+  readonly reap?: boolean | undefined
+  /** Whether it gives a signal every few seconds, as `info.heartbeats` says. Default: false. */
+  readonly heartbeats?: boolean | undefined
+}
+
+/** The most that a result or failure may hold of what an attempt printed, in characters of either output. */
+export const maxTail = 64 * 1024
+
+const frameCount = 10
+
+interface Attempt {
+  readonly command: string
+  readonly name?: string
+  readonly chunkId?: number
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** One adapter with its rig, and the attempts that were made on it. */
+const bench = Effect.gen(function* () {
+  const adapter = yield* WorkerAdapter
+  const rig = yield* WorkerRig
+
+  const prepare = Effect.fnUntraced(function* ({ chunkId = 7, command, env, name = String(chunkId) }: Attempt) {
+    const output = yield* rig.place(name)
+    const job: WorkerJob = {
+      id: `job-a/${chunkId}/1.2`,
+      command,
+      outputFile: `part_${chunkId}.mov`,
+      ...(rig.cwd === undefined ? {} : { cwd: rig.cwd }),
+      ...(env === undefined ? {} : { env }),
+      meta: {
+        _tag: "Chunk",
+        jobId: "job-a",
+        run: 1,
+        attempt: 2,
+        output,
+        chunkId,
+        startFrame: chunkId * frameCount,
+        frameCount,
+        format: {}
+      }
+    }
+    const signals: Array<WorkerSignal> = []
+    const execute = adapter.execute(job, (signal) => {
+      signals.push(signal)
+    })
+    return { execute, output, signals }
+  })
+
+  return {
+    adapter,
+    rig,
+    prepare,
+    run: (attempt: Attempt) => Effect.flatMap(prepare(attempt), ({ execute }) => execute)
+  }
+})
+
+type Bench = Effect.Success<typeof bench>
+
+/** The contract of an adapter; its layer brings the rig along. */
+export const make = <E>(layer: Layer.Layer<WorkerAdapter | WorkerRig, E>, options: Options = {}): Contract.Contract => {
+  const { assigned = true, frames = false, heartbeats = false, reap = false, stop = "always", tails = true } = options
+  const timing = Contract.patienceOf(options)
+
+  const promise = <A, E2 extends Error>(
+    body: (on: Bench) => Effect.Effect<A, E2, Scope.Scope>
+  ): Effect.Effect<void, E2, WorkerAdapter | WorkerRig | Scope.Scope> => Effect.asVoid(Effect.flatMap(bench, body))
+
+  /** An attempt that runs and does not end. */
+  const hanging = Effect.fnUntraced(function* (on: Bench, attempt: Omit<Attempt, "command"> = {}) {
+    const before = yield* on.rig.running
+    const prepared = yield* on.prepare({ ...attempt, command: on.rig.commands.hang })
+    const fiber = yield* background(timing, prepared.execute)
+    yield* eventually(
+      timing,
+      "the attempt should begin",
+      Effect.flatMap(on.rig.running, (running) =>
+        // An attempt that ended instead says why.
+        fiber.pollUnsafe() === undefined ? Effect.succeed(running > before) : Effect.as(Fiber.join(fiber), true)
+      )
+    )
+    return { ...prepared, fiber }
+  })
+
+  /** What must hold when an interruption is over: nothing runs, or somebody was told. */
+  const isStopped = Effect.fnUntraced(function* (
+    on: Bench,
+    attempts: ReadonlyArray<{ readonly signals: ReadonlyArray<WorkerSignal> }>,
+    others = 0
+  ) {
+    const running = (yield* on.rig.running) - others
+    if (stop === "always") return yield* same("how many run when the interruption is over", running, 0)
+    const told = attempts.filter(({ signals }) => signals.some(({ _tag }) => _tag === "NotStopped")).length
+    yield* holds("each that still runs should have been reported as NotStopped", told >= running, { running, told })
+  })
+
+  return Contract.make({
+    of: "WorkerAdapter",
+    layer,
+    promises: {
+      "it says of itself what it was tested for": promise(({ adapter: { info } }) =>
+        Effect.gen(function* () {
+          yield* holds("info.name should name it", info.name !== "", info.name)
+          yield* same("info.stop", info.stop, stop)
+          yield* same("info.heartbeats", info.heartbeats ?? false, heartbeats)
+          const { concurrency = 1, maxConcurrency = concurrency } = info
+          yield* holds("info.concurrency should be at least 1", concurrency >= 1, concurrency)
+          yield* holds("info.maxConcurrency should not be below", maxConcurrency >= concurrency, maxConcurrency)
+        })
+      ),
+
+      "an attempt that succeeds gives its output: where it was asked to be, and its size": promise(({ prepare, rig }) =>
+        Effect.gen(function* () {
+          const { execute, output } = yield* prepare({ command: rig.commands.write(12_345) })
+          const result = yield* execute
+          yield* same("its exit code", result.exitCode, 0)
+          yield* holds("its duration should be a time", result.durationMs >= 0, result.durationMs)
+          yield* same("the size that it gives", result.output?.bytes, 12_345)
+          yield* same("the size of what is there", yield* rig.size(output), Option.some(12_345))
+          const asked = output._tag === "File" ? output.path : output.key
+          yield* holds(
+            `its location should be ${asked}`,
+            result.output?.location.endsWith(asked) === true,
+            result.output
+          )
+        })
+      ),
+
+      "an attempt that writes nothing gives no output": promise(({ prepare, rig }) =>
+        Effect.gen(function* () {
+          const { execute } = yield* prepare({ command: rig.commands.idle })
+          const result = yield* execute
+          yield* same("its exit code", result.exitCode, 0)
+          yield* holds("there should be no output", result.output === undefined, result.output)
+        })
+      ),
+
+      "attempts at the same time keep to their own outputs": promise(({ prepare, rig }) =>
+        Effect.gen(function* () {
+          const attempts = yield* Effect.forEach([100, 200, 300, 400], (bytes, index) =>
+            Effect.map(
+              prepare({ command: rig.commands.write(bytes), chunkId: index, name: `same-${index}` }),
+              (made) => ({ ...made, bytes })
+            )
+          )
+          const results = yield* Effect.forEach(attempts, ({ execute }) => execute, { concurrency: "unbounded" })
+          for (const [index, { bytes, output }] of attempts.entries()) {
+            yield* same("the size that it gives", results[index]?.output?.bytes, bytes)
+            yield* same("the size of what is there", yield* rig.size(output), Option.some(bytes))
+          }
+        })
+      ),
+
+      "a command that fails is an error and no result, with its exit code, its last words, and who it was": promise(
+        ({ adapter, rig, run }) =>
+          Effect.gen(function* () {
+            const failed = run({ command: rig.commands.fail(3, "out of paint") })
+            const error: WorkerError = yield* failureOf("a command that exits with 3", failed)
+            yield* same("the reason", error.reason._tag, "RenderFailed")
+            if (error.reason._tag !== "RenderFailed") return
+            yield* same("the exit code", error.reason.exitCode, 3)
+            yield* holds("its last words", error.reason.stderrTail.includes("out of paint"), error.reason.stderrTail)
+            yield* same("the adapter", error.adapter, adapter.info.name)
+            yield* same("the job, chunk and attempt", [error.jobId, error.chunkId, error.attempt], ["job-a", 7, 2])
+          })
+      ),
+
+      "a command that can never run is Refused, with what to do about it": promise(({ rig, run }) =>
+        Effect.gen(function* () {
+          const error = yield* failureOf("it", run({ command: rig.commands.impossible }))
+          yield* same("the reason", error.reason._tag, "Refused")
+          const fix = error.reason._tag === "Refused" ? error.reason.fix : ""
+          yield* holds("the fix should say something", fix !== "", fix)
+        })
+      ),
+
+      "a command sees the variables of its job": promise(({ rig, run }) =>
+        Effect.gen(function* () {
+          const { stdout } = yield* run({
+            command: rig.commands.env("HELIOS_TESTKIT"),
+            env: { HELIOS_TESTKIT: "a b=c" }
+          })
+          yield* same("what it printed", stdout.trim(), "a b=c")
+        })
+      ),
+
+      "what is kept of the output is its end, however much a command prints": tails
+        ? promise(({ rig, run }) =>
+            Effect.gen(function* () {
+              const { stderr, stdout } = yield* run({ command: rig.commands.print(1_000_000, "the last line") })
+              for (const [name, tail] of [
+                ["stdout", stdout],
+                ["stderr", stderr]
+              ] as const) {
+                yield* holds(`${name} should be at most ${maxTail} long`, tail.length <= maxTail, tail.length)
+                yield* same(`the end of ${name}`, tail.trimEnd().slice(-13), "the last line")
+              }
+            })
+          )
+        : undefined,
+
+      "it tells who runs an attempt before it ends, once": assigned
+        ? promise(({ prepare, rig }) =>
+            Effect.gen(function* () {
+              const { execute, signals } = yield* prepare({ command: rig.commands.write(10) })
+              const result = yield* execute
+              const told = signals.filter((signal) => signal._tag === "Assigned")
+              yield* same("how often it was told", told.length, 1)
+              yield* same("who it is", told[0]?.workerId, result.workerId)
+              if (reap) yield* holds("it should have a handle for reap", told[0]?.handle !== undefined, told[0])
+            })
+          )
+        : undefined,
+
+      "frames done never go back, and are at most those of the chunk": frames
+        ? promise(({ prepare, rig }) =>
+            Effect.gen(function* () {
+              const { frames: telling } = rig.commands
+              yield* holds("the rig should have commands.frames", telling !== undefined, telling)
+              if (telling === undefined) return
+              const { execute, signals } = yield* prepare({ command: telling([1, 4, 2, 9, 99]) })
+              yield* execute
+              const done = signals.flatMap((signal) => (signal._tag === "Frames" ? [signal.done] : []))
+              yield* holds("there should be some", done.length > 0, signals)
+              yield* same(
+                "them in order",
+                done,
+                done.toSorted((a, b) => a - b)
+              )
+              yield* holds(`the last should be at most ${frameCount}`, (done.at(-1) ?? 0) <= frameCount, done)
+            })
+          )
+        : undefined,
+
+      "a running attempt shows that it lives": heartbeats
+        ? promise((on) =>
+            Effect.gen(function* () {
+              const { fiber, signals } = yield* hanging(on)
+              const before = signals.length
+              yield* eventually(
+                timing,
+                "a signal should come",
+                Effect.sync(() => signals.length > before)
+              )
+              yield* within(timing, "its interruption", Fiber.interrupt(fiber))
+            })
+          )
+        : undefined,
+
+      "when an interruption is over, nothing of the attempt runs, or it was told what does": promise((on) =>
+        Effect.gen(function* () {
+          const attempt = yield* hanging(on)
+          yield* within(timing, "the interruption", Fiber.interrupt(attempt.fiber))
+          yield* isStopped(on, [attempt])
+        })
+      ),
+
+      "an attempt that is interrupted as it begins leaves nothing either": promise((on) =>
+        Effect.gen(function* () {
+          for (const steps of [0, 1, 2, 5, 10, 20, 50, 100]) {
+            const before = yield* on.rig.running
+            const attempt = yield* on.prepare({ command: on.rig.commands.hang, name: `early-${steps}` })
+            const fiber = yield* background(timing, attempt.execute)
+            yield* Effect.repeat(Effect.yieldNow, { times: steps })
+            yield* within(timing, "the interruption", Fiber.interrupt(fiber))
+            yield* isStopped(on, [attempt], before)
+          }
+        })
+      ),
+
+      "many that are interrupted at once all stop": promise((on) =>
+        Effect.gen(function* () {
+          const attempts = yield* Effect.forEach([0, 1, 2, 3, 4], (chunkId) => hanging(on, { chunkId }))
+          yield* within(timing, "the interruption", Fiber.interruptAll(attempts.map(({ fiber }) => fiber)))
+          yield* isStopped(on, attempts)
+        })
+      ),
+
+      "an interruption does not disturb another attempt": promise((on) =>
+        Effect.gen(function* () {
+          const one = yield* hanging(on, { chunkId: 1 })
+          const other = yield* hanging(on, { chunkId: 2 })
+          yield* within(timing, "the interruption", Fiber.interrupt(one.fiber))
+          yield* isStopped(on, [one], 1)
+          yield* Effect.sleep(timing.quiet)
+          yield* holds("the other should go on", other.fiber.pollUnsafe() === undefined, other.fiber.pollUnsafe())
+          yield* holds("the other should be running", (yield* on.rig.running) >= 1, yield* on.rig.running)
+          yield* within(timing, "its interruption", Fiber.interrupt(other.fiber))
+        })
+      ),
+
+      "what comes late, after an interruption, changes nothing": promise((on) =>
+        Effect.gen(function* () {
+          const attempt = yield* hanging(on)
+          yield* within(timing, "the interruption", Fiber.interrupt(attempt.fiber))
+          const signals = attempt.signals.length
+          const size = yield* on.rig.size(attempt.output)
+          yield* Effect.sleep(timing.quiet)
+          yield* same("the signals told after it", attempt.signals.slice(signals), [])
+          if (stop === "always") {
+            yield* same("what it left at its place", size, Option.none())
+            yield* same("what appeared there later", yield* on.rig.size(attempt.output), size)
+          }
+        })
+      ),
+
+      "reap of nothing, or of what is not there, does nothing": promise((on) =>
+        Effect.gen(function* () {
+          const attempt = yield* hanging(on)
+          yield* same("without handles", yield* within(timing, "reap", on.adapter.reap("job-a", [])), { leftover: [] })
+          yield* within(timing, "reap", on.adapter.reap("job-a", ["never~there", ""]))
+          yield* holds("the attempt should go on", attempt.fiber.pollUnsafe() === undefined, attempt.fiber.pollUnsafe())
+          yield* within(timing, "the interruption", Fiber.interrupt(attempt.fiber))
+        })
+      ),
+
+      "reap ends what a handle names, and nothing else": reap
+        ? promise((on) =>
+            Effect.gen(function* () {
+              const one = yield* hanging(on, { chunkId: 1 })
+              const other = yield* hanging(on, { chunkId: 2 })
+              const handles = one.signals.flatMap((signal) =>
+                signal._tag === "Assigned" && signal.handle !== undefined ? [signal.handle] : []
+              )
+              const reaped = yield* within(timing, "reap", on.adapter.reap("job-a", handles))
+              yield* same("what is left", reaped, { leftover: [] })
+              yield* same("how many run", yield* on.rig.running, 1)
+              yield* failureOf("the attempt", within(timing, "the attempt", Fiber.join(one.fiber)))
+              yield* holds("the other should go on", other.fiber.pollUnsafe() === undefined, other.fiber.pollUnsafe())
+              yield* within(timing, "the interruption", Fiber.interrupt(other.fiber))
+            })
+          )
+        : undefined
+    }
+  })
+}
