@@ -1,8 +1,10 @@
+import * as FileJobRepository from "@helios-infra/adapter-local/FileJobRepository"
 import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdapter"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import {
   WorkerAdapterContract,
   workerAdapterContract,
+  jobRepositoryContract,
   WorkspaceContract,
   workspaceContract
 } from "@helios-infra/testkit"
@@ -94,3 +96,9 @@ const workspace = Layer.unwrap(
 )
 
 workspaceContract("LocalWorkspace", workspace.pipe(Layer.provide(folder)))
+
+const jobs = Effect.map(folder.pipe(Layer.build), (context) =>
+  FileJobRepository.layer({ dir: path.join(Context.get(context, Folder), "jobs") })
+)
+
+jobRepositoryContract("FileJobRepository", jobs, { crossProcess: true, patience: "30 seconds" })

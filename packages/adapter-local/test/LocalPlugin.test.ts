@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { LocalPlugin } from "@helios-infra/adapter-local"
-import { Plugin, WorkerAdapter } from "@helios-infra/core"
+import { JobRepository, Plugin, WorkerAdapter } from "@helios-infra/core"
 import { Environment } from "@helios-infra/process"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
+import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 
@@ -76,6 +77,33 @@ describe('{ "type": "local" }', () => {
         [field]
       )
       assert.match(error.message, /^worker "local": /)
+    })
+  )
+})
+
+describe('{ "type": "file" }', () => {
+  const resolve = Effect.fnUntraced(function* (options: object) {
+    const registry = yield* Plugin.registry([LocalPlugin.worker, LocalPlugin.repository])
+    return yield* registry.resolve("repository", { type: "file", ...options })
+  })
+
+  it.live("keeps jobs in the folder that it names", () =>
+    Effect.gen(function* () {
+      const dir = yield* Effect.acquireRelease(
+        Effect.promise(() => fs.mkdtemp(path.join(tmpdir(), "plugin-"))),
+        (made) => Effect.promise(() => fs.rm(made, { recursive: true, force: true }))
+      )
+      const layer = yield* resolve({ dir: path.join(dir, "jobs") })
+      const listed = Effect.flatMap(JobRepository.JobRepository, (jobs) => Stream.runCollect(jobs.list()))
+      assert.deepStrictEqual(yield* Effect.provide(listed, layer), [])
+    })
+  )
+
+  it.effect("needs one", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* Effect.flip(resolve({}))).message, 'repository "file": dir is missing')
+      assert.match((yield* Effect.flip(resolve({ dir: "" }))).message, /^repository "file": dir /)
+      assert.match((yield* Effect.flip(resolve({ dir: "d", path: "d" }))).message, /path is not an option/)
     })
   )
 })

@@ -261,6 +261,7 @@ export const look = Effect.fnUntraced(function* (
   let wanted: { readonly run: number; readonly bytes: number } | undefined
   for (const run of runs) {
     if (wanted !== undefined && run > wanted.run) continue
+    if (wanted !== undefined && run < wanted.run) break
     const target = segmentFile(journal, run)
     const header = yield* withFile(jobId, target, (handle) => readHeader(jobId, target, handle))
     if (header === undefined && wanted === undefined) continue

@@ -59,8 +59,12 @@ export const make = (journal: journalFolder.Journal, after: number): JournalRead
       if (place.offset < segment.counts) {
         return yield* journalFolder.corrupt(jobId, `${segment.file}, byte ${place.offset}: its end is missing`)
       }
+      const { revision } = place
       segments = segments.slice(1)
       place = start(segments[0])
+      if (place.revision !== revision) {
+        return yield* journalFolder.corrupt(jobId, `${segment.file}: record ${place.revision} is missing at its end`)
+      }
     }
   })
 
