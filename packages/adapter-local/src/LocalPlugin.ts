@@ -1,10 +1,12 @@
 /**
- * What this package offers to configurations: `{ "type": "local", "concurrency": 4 }`.
+ * What this package offers to configurations: `{ "type": "local", "concurrency": 4 }` renders chunks,
+ * `{ "type": "file", "dir": "jobs" }` keeps jobs.
  *
  * The options are those of the modules they are passed to, as JSON can write them.
  */
 import * as Plugin from "@helios-infra/core/Plugin"
 import * as Schema from "effect/Schema"
+import * as FileJobRepository from "./FileJobRepository.ts"
 import * as LocalWorkerAdapter from "./LocalWorkerAdapter.ts"
 
 /** The options of {@link worker}: `LocalWorkerAdapter.Options`, `killGrace` as `"5 seconds"` or in milliseconds. */
@@ -24,4 +26,16 @@ export const worker: Plugin.Plugin<"worker", typeof WorkerConfig> = Plugin.defin
   apiVersion: 1,
   config: WorkerConfig,
   layer: LocalWorkerAdapter.layer
+})
+
+/** The options of {@link repository}: `FileJobRepository.Options`. */
+export const RepositoryConfig = Schema.Struct({ dir: Schema.NonEmptyString })
+
+/** Jobs in a folder of this machine. */
+export const repository: Plugin.Plugin<"repository", typeof RepositoryConfig> = Plugin.definePlugin({
+  kind: "repository",
+  type: "file",
+  apiVersion: 1,
+  config: RepositoryConfig,
+  layer: FileJobRepository.layer
 })
