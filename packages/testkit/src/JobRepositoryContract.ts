@@ -5,6 +5,8 @@
  * with a store that can be opened again, what another process would find is.
  */
 import type { JobEvent, JobRecord } from "@helios-infra/core/JobEvent"
+import * as WholeJobRepository from "@helios-infra/core/WholeJobRepository"
+import type { JobRepository as PlainJobRepository } from "@helios-infra/core/promise"
 import { JobRepository, type JobRequest, type RepositoryError } from "@helios-infra/core/JobRepository"
 import type { JobSpec } from "@helios-infra/core/JobSpec"
 import { RenderFailed, WorkerError } from "@helios-infra/core/WorkerError"
@@ -25,9 +27,14 @@ import { background, eventually, failureOf, holds, Mismatch, same, show, within 
  *
  * - a layer that makes one with nothing in it each time it is built, or
  * - an effect that makes an empty store, and gives a layer that opens it: each build is what another process would have.
- *   Then what was stored must be there for whoever opens the store again.
+ *   Then what was stored must be there for whoever opens the store again, or
+ * - a function that makes an object of the Promise API, with `save`, `get`, `list` and `delete`, over an empty store.
+ *   Such a one needs `{ fencing: false }`, and is not held to what happened between two saves.
  */
-export type Store<E> = Layer.Layer<JobRepository, E> | Effect.Effect<Layer.Layer<JobRepository, E>, E, Scope.Scope>
+export type Store<E> =
+  | Layer.Layer<JobRepository, E>
+  | Effect.Effect<Layer.Layer<JobRepository, E>, E, Scope.Scope>
+  | (() => PlainJobRepository)
 
 /** What the implementation does not promise. */
 export interface Options extends Contract.Timing {
@@ -65,6 +72,8 @@ const lost = (found: string): JobEvent => ({ _tag: "OutputLost", chunk: 1, attem
 
 const cancel: JobRequest = { _tag: "Cancel", by: "me" }
 const pause: JobRequest = { _tag: "Pause", mode: "drain" }
+
+const ended: JobEvent = { _tag: "RunEnded", run: 1, how: "paused", leftover: [] }
 
 /** Texts that come apart in lines, quotes, encodings or patterns that were not made for them. */
 const nastyTexts = [
@@ -154,6 +163,20 @@ const everyEvent: ReadonlyArray<JobEvent> = [
 // how they are used
 // ---
 
+/** What core makes of an object with promises that stores whole jobs. */
+const layerOf = (make: () => PlainJobRepository): Layer.Layer<JobRepository> =>
+  Layer.sync(JobRepository, () => {
+    const plain = make()
+    const ask = <A>(operation: () => Promise<A>) =>
+      Effect.tryPromise({ try: operation, catch: (cause) => new WholeJobRepository.StoreError({ cause }) })
+    return WholeJobRepository.fromStore({
+      save: (job) => ask(() => plain.save(job)),
+      get: (jobId) => ask(() => plain.get(jobId)),
+      list: () => ask(() => plain.list()),
+      delete: (jobId) => ask(() => plain.delete(jobId))
+    })
+  })
+
 const journal = (jobs: Repository, jobId: string, after?: number) => Stream.runCollect(jobs.read(jobId, after))
 
 const revisions = (records: ReadonlyArray<JobRecord>) => records.map(({ revision }) => revision)
@@ -207,21 +230,25 @@ export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contra
   const { crossProcess = false, fencing = true } = options
   const timing = Contract.patienceOf(options)
   const reopens = Effect.isEffect(store)
+  // Whole jobs are saved now and then, and at the end of a run.
+  const keepsAll = typeof store !== "function"
 
   const layer = Layer.unwrap(
-    Effect.map(reopens ? store : Effect.succeed(store), (opened: Layer.Layer<JobRepository, E>) =>
-      Layer.merge(
-        opened,
-        Layer.succeed(
-          Reopen,
-          Layer.build(Layer.fresh(opened)).pipe(
-            Effect.mapError(
-              (cause) => new Mismatch({ message: `the store could not be opened again: ${show(cause)}` })
-            ),
-            Effect.map((context) => Context.get(context, JobRepository))
+    Effect.map(
+      reopens ? store : Effect.succeed(typeof store === "function" ? layerOf(store) : store),
+      (opened: Layer.Layer<JobRepository, E>) =>
+        Layer.merge(
+          opened,
+          Layer.succeed(
+            Reopen,
+            Layer.build(Layer.fresh(opened)).pipe(
+              Effect.mapError(
+                (cause) => new Mismatch({ message: `the store could not be opened again: ${show(cause)}` })
+              ),
+              Effect.map((context) => Context.get(context, JobRepository))
+            )
           )
         )
-      )
     )
   )
 
@@ -323,16 +350,16 @@ export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contra
         for (const id of nastyIds) yield* jobs.create(id, { ...created, spec: { ...spec, id } })
         for (const id of nastyIds) {
           const writer = yield* open(jobs, id)
-          yield* writer.append([lost(`of ${id}`)])
+          yield* writer.append([lost(`of ${id}`), ended])
           yield* writer.close
         }
         for (const id of nastyIds) {
-          yield* same(`the journal of ${id}`, textsOf(yield* journal(jobs, id)), ["JobCreated", `of ${id}`])
+          yield* same(`the journal of ${id}`, textsOf(yield* journal(jobs, id)), ["JobCreated", `of ${id}`, "RunEnded"])
         }
         const listed = yield* Stream.runCollect(jobs.list())
         yield* same("the ids that are listed", listed.map(({ id }) => id).toSorted(), nastyIds.toSorted())
         yield* jobs.delete("..")
-        yield* same("the journal of .", textsOf(yield* journal(jobs, ".")), ["JobCreated", "of ."])
+        yield* same("the journal of .", textsOf(yield* journal(jobs, ".")), ["JobCreated", "of .", "RunEnded"])
         yield* same("how many are left", (yield* Stream.runCollect(jobs.list())).length, nastyIds.length - 1)
       }),
 
@@ -351,7 +378,7 @@ export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contra
           const first = yield* open(jobs, "job")
           const error = yield* failsWith("openWriter", "Running", "job", open(jobs, "job"))
           yield* same("the owner", error.reason._tag === "Running" ? error.reason.owner : undefined, first.owner)
-          yield* first.append([lost("still mine")])
+          yield* first.append([lost("still mine"), ended])
           yield* first.close
           yield* same("the run after it has closed", (yield* open(jobs, "job")).run, 2)
         })
@@ -599,15 +626,30 @@ export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contra
           yield* sees("the watcher", seen, 1)
           yield* first.append([lost("a"), lost("b")])
           yield* sees("the watcher", seen, 3)
+          yield* first.append([ended])
           yield* first.close
           const second = yield* open(jobs, "job")
           yield* second.append([lost("c")])
-          yield* sees("the watcher", seen, 4)
-          yield* same("what it has seen", textsOf(seen), ["history", "a", "b", "c"])
-          yield* same("the revisions", revisions(seen), [2, 3, 4, 5])
+          yield* sees("the watcher", seen, 5)
+          yield* same("what it has seen", textsOf(seen), ["history", "a", "b", "RunEnded", "c"])
+          yield* same("the revisions", revisions(seen), [2, 3, 4, 5, 6])
           yield* holds("it should go on", fiber.pollUnsafe() === undefined, fiber.pollUnsafe())
         })
       ),
+
+      "what a run appended is kept when its writer closes before it has said how the run ended": keepsAll
+        ? withJob((jobs) =>
+            Effect.gen(function* () {
+              const first = yield* open(jobs, "job")
+              yield* first.append([lost("a")])
+              yield* first.close
+              const second = yield* open(jobs, "job")
+              yield* second.append([lost("b")])
+              yield* same("the journal", textsOf(yield* journal(jobs, "job")), ["JobCreated", "a", "b"])
+              yield* same("the run", second.run, 2)
+            })
+          )
+        : undefined,
 
       "every watcher sees every record once and in order, whenever it comes": withJob((jobs) =>
         Effect.gen(function* () {

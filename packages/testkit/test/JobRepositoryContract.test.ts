@@ -1,5 +1,6 @@
 import { describe } from "@effect/vitest"
 import { JobRepository } from "@helios-infra/core"
+import * as Promises from "@helios-infra/core/promise"
 import { JobRepositoryContract, jobRepositoryContract } from "@helios-infra/testkit"
 import { Context, Effect, Layer, Stream } from "effect"
 import { catches, changed } from "./Mutants.ts"
@@ -18,6 +19,30 @@ const acrossProcesses = Effect.map(shared, (layer) =>
 jobRepositoryContract("JobRepository.layerMemory", layerMemory)
 jobRepositoryContract("a store that is opened again", shared)
 jobRepositoryContract("a store that several have open", acrossProcesses, { crossProcess: true })
+
+/** What a user would write: jobs as text, in whatever keeps text. */
+class TextJobRepository implements Promises.JobRepository {
+  readonly #texts = new Map<string, string>()
+  async save(job: Promises.JobState): Promise<void> {
+    this.#texts.set(job.id, JSON.stringify(job))
+  }
+  async get(jobId: string): Promise<Promises.JobState | null> {
+    return this.#read(this.#texts.get(jobId) ?? "null")
+  }
+  async list(): Promise<Array<Promises.JobState>> {
+    return Array.from(this.#texts.values(), this.#read)
+  }
+  async delete(jobId: string): Promise<void> {
+    this.#texts.delete(jobId)
+  }
+  #read(text: string) {
+    return JSON.parse(text)
+  }
+}
+
+const whole = { fencing: false } as const
+jobRepositoryContract("InMemoryJobRepository", () => new Promises.InMemoryJobRepository(), whole)
+jobRepositoryContract("a class with save, get, list and delete", () => new TextJobRepository(), whole)
 
 describe("the contract of JobRepository", () => {
   const quick = { patience: "300 millis" } as const
@@ -249,6 +274,37 @@ describe("the contract of JobRepository", () => {
     "one that cannot be made",
     JobRepositoryContract.make(Layer.effect(Repository, Effect.fail("no disk"))),
     /begins with its first event/
+  )
+
+  class Forgetful extends Promises.InMemoryJobRepository {
+    override async delete(): Promise<void> {}
+  }
+  catches(
+    "a class whose delete does nothing",
+    JobRepositoryContract.make(() => new Forgetful(), { ...quick, ...whole }),
+    /a deleted job is gone/
+  )
+
+  class Mixing extends Promises.InMemoryJobRepository {
+    override get(jobId: string): Promise<Promises.JobState | null> {
+      return super.get(jobId.toLowerCase())
+    }
+  }
+  catches(
+    "a class that takes two ids for one",
+    JobRepositoryContract.make(() => new Mixing(), { ...quick, ...whole }),
+    /kept apart/
+  )
+
+  class Rejecting extends Promises.InMemoryJobRepository {
+    override list(): Promise<Array<Promises.JobState>> {
+      return Promise.reject(new Error("list is not implemented"))
+    }
+  }
+  catches(
+    "a class that cannot list",
+    JobRepositoryContract.make(() => new Rejecting(), { ...quick, ...whole }),
+    /list gives every job/
   )
 
   catches(
