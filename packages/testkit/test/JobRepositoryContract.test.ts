@@ -20,24 +20,21 @@ jobRepositoryContract("JobRepository.layerMemory", layerMemory)
 jobRepositoryContract("a store that is opened again", shared)
 jobRepositoryContract("a store that several have open", acrossProcesses, { crossProcess: true })
 
+const isJob = (value: unknown): value is Promises.JobState =>
+  typeof value === "object" && value !== null && "spec" in value
+
+const read = (text: string | undefined): ReadonlyArray<Promises.JobState> => {
+  const job: unknown = JSON.parse(text ?? "null")
+  return isJob(job) ? [job] : []
+}
+
 /** What a user would write: jobs as text, in whatever keeps text. */
 class TextJobRepository implements Promises.JobRepository {
   readonly #texts = new Map<string, string>()
-  async save(job: Promises.JobState): Promise<void> {
-    this.#texts.set(job.id, JSON.stringify(job))
-  }
-  async get(jobId: string): Promise<Promises.JobState | null> {
-    return this.#read(this.#texts.get(jobId) ?? "null")
-  }
-  async list(): Promise<Array<Promises.JobState>> {
-    return Array.from(this.#texts.values(), this.#read)
-  }
-  async delete(jobId: string): Promise<void> {
-    this.#texts.delete(jobId)
-  }
-  #read(text: string) {
-    return JSON.parse(text)
-  }
+  save = (job: Promises.JobState) => Promise.resolve(void this.#texts.set(job.id, JSON.stringify(job)))
+  get = (jobId: string) => Promise.resolve(read(this.#texts.get(jobId))[0] ?? null)
+  list = () => Promise.resolve(Array.from(this.#texts.values()).flatMap(read))
+  delete = (jobId: string) => Promise.resolve(void this.#texts.delete(jobId))
 }
 
 const whole = { fencing: false } as const
