@@ -211,7 +211,11 @@ export const journalOf = (state: JobState): ReadonlyArray<JobRecord> => {
   const records: Array<{ readonly run: number; readonly at: number; readonly event: JobEvent }> = [
     { run: 0, at: begun, event: { _tag: "JobCreated", version: 1, spec: state.spec } }
   ]
-  const runOf = (chunk: ChunkState): number => (chunk.status === "accepted" && chunk.acceptedBy?.run) || run
+  const runOf = (chunk: ChunkState): number => {
+    if (chunk.status === "accepted") return chunk.acceptedBy?.run ?? run
+    // Begun in an earlier run, and not yet in this one: the beginning of a run says so.
+    return chunk.status === "pending" && status === "running" && chunk.error === undefined ? run - 1 : run
+  }
   const inOrder = state.chunks.toSorted((a, b) => runOf(a) - runOf(b))
   const before = inOrder.filter((chunk) => runOf(chunk) < run)
   const during = inOrder.filter((chunk) => runOf(chunk) >= run)

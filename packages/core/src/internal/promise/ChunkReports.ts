@@ -54,7 +54,8 @@ export const make = Effect.fnUntraced(function* (
               Effect.catch(
                 UserPromise.call(() => result),
                 warn
-              )
+              ),
+              { startImmediately: true }
             )
           : Effect.void
       ),

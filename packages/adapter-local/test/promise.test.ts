@@ -1,0 +1,217 @@
+import { LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
+import {
+  JobError,
+  JobExecutor,
+  JobManager,
+  type JobSpec,
+  RenderFailed,
+  type WorkerJob
+} from "@helios-infra/core/promise"
+import { existsSync, readFileSync } from "node:fs"
+import * as fs from "node:fs/promises"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import process from "node:process"
+import { assert, describe, it } from "vitest"
+
+const inFolder = async (test: (folder: string) => Promise<void>) => {
+  const folder = await fs.realpath(await fs.mkdtemp(path.join(tmpdir(), "local-promise-")))
+  try {
+    await test(folder)
+  } finally {
+    await fs.rm(folder, { recursive: true, force: true })
+  }
+}
+
+const node = (script: string) => `${process.execPath} -e ${JSON.stringify(script)} {output}`
+const writes = (text: string) =>
+  node(`require("fs").writeFileSync(process.argv[1], ${JSON.stringify(text).replaceAll('"', "'")})`)
+
+const job = (commands: ReadonlyArray<string>, more: Partial<JobSpec> = {}): JobSpec => ({
+  metadata: { totalFrames: commands.length, fps: 30 },
+  chunks: commands.map((command, id) => ({ id, startFrame: id, frameCount: 1, outputFile: `${id}.txt`, command })),
+  ...more
+})
+
+/** Joins text files. */
+const concat = {
+  stitch: async (inputs: Array<string>, output: string) => {
+    const parts = await Promise.all(inputs.map((input) => fs.readFile(input, "utf8")))
+    await fs.writeFile(output, parts.join(""))
+    return { exitCode: 0, stdout: "", stderr: "", durationMs: 0 }
+  }
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const until = async (condition: () => boolean) => {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+const rejection = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => assert.fail("it resolved"),
+    (error: unknown) => error
+  )
+
+describe("LocalWorkerAdapter", () => {
+  it("renders chunks as child processes, in jobDir, and leaves the final file and nothing else", () =>
+    inFolder(async (jobDir) => {
+      const options = { workerAdapter: new LocalWorkerAdapter(), stitcher: concat, outputFile: "film.txt", jobDir }
+      const result = await new JobExecutor(job([writes("a"), writes("b"), writes("c")]), options).execute()
+      assert.strictEqual(result.outputFile, path.join(jobDir, "film.txt"))
+      assert.strictEqual(await fs.readFile(path.join(jobDir, "film.txt"), "utf8"), "abc")
+      assert.deepStrictEqual(await fs.readdir(jobDir), ["film.txt"])
+    }))
+
+  it("publishes the chunks, and runs the mergeCommand over them", () =>
+    inFolder(async (jobDir) => {
+      const merge = `${process.execPath} -e "fs.writeFileSync('film.txt', fs.readFileSync('0.txt', 'utf8') + fs.readFileSync('1.txt', 'utf8'))"`
+      const spec = job([writes("a"), writes("b")], { mergeCommand: merge })
+      await new JobExecutor(spec, { workerAdapter: new LocalWorkerAdapter({ cwd: jobDir }) }).execute()
+      assert.strictEqual(await fs.readFile(path.join(jobDir, "film.txt"), "utf8"), "ab")
+    }))
+
+  it("finds out that a chunk wrote nothing, whatever its exit code says", () =>
+    inFolder(async (jobDir) => {
+      const options = { workerAdapter: new LocalWorkerAdapter(), jobDir, retries: 0 }
+      const error = await rejection(new JobExecutor(job([node("")]), options).execute())
+      assert.instanceOf(error, JobError)
+      assert.strictEqual(error.reason._tag === "ChunkFailed" && error.reason.last.reason._tag, "OutputInvalid")
+    }))
+
+  it("says what a failed command printed, and keeps the logs", () =>
+    inFolder(async (jobDir) => {
+      const jobs = new JobManager()
+      const { id } = await jobs.createJob(job([node("console.error('no such scene'); process.exit(3)")]))
+      const options = { workerAdapter: new LocalWorkerAdapter(), jobDir, retries: 1, retryDelay: 1 }
+      const error = await rejection(jobs.runJob(id, options))
+      assert.instanceOf(error, JobError)
+      assert.deepStrictEqual([error.jobId, error.chunkId, error.attempt], [id, 0, 2])
+      assert.match(error.message, /on local: the command exited with 3:\nno such scene/)
+      assert.deepStrictEqual(
+        (await jobs.logsOf(id)).map(({ log }) => log),
+        ["no such scene", "no such scene"]
+      )
+    }))
+
+  it("stops the processes when the signal is aborted, and rejects with its reason once they are gone", () =>
+    inFolder(async (jobDir) => {
+      const pidFile = path.join(jobDir, "pid")
+      const sleeps = node(`require('fs').writeFileSync('pid', String(process.pid)); setInterval(() => {}, 1000)`)
+      const stop = new AbortController()
+      const options = { workerAdapter: new LocalWorkerAdapter({ killGrace: 500 }), jobDir, signal: stop.signal }
+      const running = rejection(new JobExecutor(job([sleeps]), options).execute())
+      await until(() => existsSync(pidFile))
+      await until(() => /\d/.test(readFileSync(pidFile, "utf8")))
+      const pid = Number(readFileSync(pidFile, "utf8"))
+      const reason = new Error("no longer wanted")
+      stop.abort(reason)
+      assert.strictEqual(await running, reason)
+      assert.isFalse(isAlive(pid))
+      assert.deepStrictEqual(await fs.readdir(jobDir), ["pid"])
+    }))
+
+  it("keeps accepted chunks of a failed job for the next run", () =>
+    inFolder(async (jobDir) => {
+      const jobs = new JobManager()
+      const flaky = node(
+        `const fs = require('fs'); if (!fs.existsSync('again')) process.exit(1); fs.writeFileSync(process.argv[1], 'b')`
+      )
+      const { id } = await jobs.createJob(job([writes("a"), flaky]))
+      const options = { workerAdapter: new LocalWorkerAdapter(), stitcher: concat, outputFile: "film.txt", jobDir }
+      await rejection(jobs.runJob(id, { ...options, retries: 0, concurrency: 1 }))
+      await fs.writeFile(path.join(jobDir, "again"), "")
+      const done = await jobs.runJob(id, options)
+      assert.deepStrictEqual(
+        done.chunks.map(({ attempts }) => attempts),
+        [1, 2]
+      )
+      assert.strictEqual(await fs.readFile(path.join(jobDir, "film.txt"), "utf8"), "ab")
+    }))
+
+  it("says when jobDir is not there", async () => {
+    const options = { workerAdapter: new LocalWorkerAdapter(), jobDir: path.join(tmpdir(), "not", "there") }
+    const error = await rejection(new JobExecutor(job([writes("a")]), options).execute())
+    assert.instanceOf(error, JobError)
+    assert.strictEqual(error.reason._tag, "WorkspaceError")
+  })
+
+  it("runs one attempt by itself", () =>
+    inFolder(async (cwd) => {
+      const place = path.join(cwd, "0.txt")
+      const attempt: WorkerJob = {
+        id: "job/0/1.1",
+        command: writes("a"),
+        cwd,
+        outputFile: "0.txt",
+        meta: {
+          _tag: "Chunk",
+          jobId: "job",
+          run: 1,
+          attempt: 1,
+          chunkId: 0,
+          startFrame: 0,
+          frameCount: 1,
+          format: {},
+          output: { _tag: "File", path: place }
+        }
+      }
+      const adapter = new LocalWorkerAdapter()
+      const result = await adapter.execute(attempt)
+      assert.deepStrictEqual([result.exitCode, result.output], [0, { location: place, bytes: 1 }])
+      const failed = await rejection(adapter.execute({ ...attempt, command: node("process.exit(4)") }))
+      assert.instanceOf((failed as { reason: unknown }).reason, RenderFailed)
+      const stop = new AbortController()
+      const running = rejection(
+        adapter.execute({ ...attempt, command: node("setInterval(() => {}, 1000)") }, { signal: stop.signal })
+      )
+      stop.abort("enough")
+      assert.strictEqual(await running, "enough")
+    }))
+
+  it("can be extended and wrapped: what overrides it is called", () =>
+    inFolder(async (jobDir) => {
+      const seen: Array<string> = []
+      class Logging extends LocalWorkerAdapter {
+        override execute(...[job, context]: Parameters<LocalWorkerAdapter["execute"]>) {
+          seen.push(job.id)
+          return super.execute(job, context)
+        }
+      }
+      const inner = new LocalWorkerAdapter()
+      const wrapper = {
+        info: inner.info,
+        files: (dir?: string) => inner.files(dir),
+        execute: async (...[job, context]: Parameters<LocalWorkerAdapter["execute"]>) => {
+          seen.push(job.id)
+          return inner.execute(job, context)
+        }
+      }
+      for (const workerAdapter of [new Logging(), wrapper]) {
+        const options = { workerAdapter, stitcher: concat, outputFile: "film.txt", jobDir }
+        await new JobExecutor(job([writes("a"), writes("b")]), options).execute()
+        assert.deepStrictEqual(await fs.readdir(jobDir), ["film.txt"])
+      }
+      assert.strictEqual(seen.length, 4)
+    }))
+
+  it("passes no secret of this process on", () =>
+    inFolder(async (jobDir) => {
+      process.env["HELIOS_TEST_SECRET"] = "secret"
+      const shows = node(
+        `require('fs').writeFileSync(process.argv[1], String(process.env.HELIOS_TEST_SECRET) + process.env.SCENE)`
+      )
+      const options = { workerAdapter: new LocalWorkerAdapter(), jobDir, env: { SCENE: "7" } }
+      await new JobExecutor(job([shows]), options).execute()
+      delete process.env["HELIOS_TEST_SECRET"]
+      assert.strictEqual(await fs.readFile(path.join(jobDir, "0.txt"), "utf8"), "undefined7")
+    }))
+})
