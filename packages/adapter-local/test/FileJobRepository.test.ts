@@ -135,13 +135,10 @@ describe("FileJobRepository", () => {
       const Line = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown))
       const parsed = lines.slice(0, -1).map((line) => Schema.decodeSync(Line)(line))
       assert.deepStrictEqual(
-        parsed.map(({ crc, at, journal, owner, previous, ...rest }) => rest),
-        [
-          { format: "helios-journal", version: 1, jobId: "job", run: 1, revision: 1 },
-          { revision: 2, events: [lost("a"), lost("b")] },
-          { released: true }
-        ]
+        parsed.map((line) => Object.keys(line).join(" ")),
+        ["crc format version jobId journal run revision owner previous", "crc revision at events", "crc released"]
       )
+      assert.deepStrictEqual(parsed[1]?.["events"], [lost("a"), lost("b")])
       assert.strictEqual(lines.at(-1), "")
     })
   )

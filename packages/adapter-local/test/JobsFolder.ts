@@ -44,12 +44,16 @@ export const founds = (jobs: Jobs, jobId = "job") =>
 /** A writer whose scope closes when it is told to, or with the test. */
 export const open = Effect.fnUntraced(function* (
   jobs: Jobs,
-  takeOver: "if-dead" | "always" = "if-dead",
-  jobId = "job"
-) {
+  takeOver?: "if-dead" | "always",
+  jobId?: string
+): Effect.fn.Return<
+  JobRepository.JobWriter & { readonly close: Effect.Effect<void> },
+  JobRepository.RepositoryError,
+  Scope.Scope
+> {
   const scope = yield* Scope.make()
   yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
-  const writer = yield* jobs.openWriter(jobId, { takeOver }).pipe(Scope.provide(scope))
+  const writer = yield* jobs.openWriter(jobId ?? "job", { takeOver: takeOver ?? "if-dead" }).pipe(Scope.provide(scope))
   return { ...writer, close: Scope.close(scope, Exit.void) }
 })
 
