@@ -26,13 +26,15 @@ export interface AcceptedPrefix {
 export const make = (total: number): AcceptedPrefix => {
   const byIndex = new Array<ChunkOutput | undefined>(total)
   let read = 0
-  let grown = Deferred.makeUnsafe<void>()
+  /** There is one while somebody waits. */
+  let grown: Deferred.Deferred<void> | undefined
 
   const accept = (output: ChunkOutput): void => {
     if (byIndex[output.index] !== undefined) return
     byIndex[output.index] = output
+    if (grown === undefined) return
     const waiting = grown
-    grown = Deferred.makeUnsafe()
+    grown = undefined
     Deferred.doneUnsafe(waiting, Effect.void)
   }
 
@@ -43,7 +45,7 @@ export const make = (total: number): AcceptedPrefix => {
       const next: Pull.Pull<Arr.NonEmptyReadonlyArray<ChunkOutput>> = Effect.suspend(() => {
         if (index === total) return Cause.done()
         const output = byIndex[index]
-        if (output === undefined) return Effect.andThen(Deferred.await(grown), next)
+        if (output === undefined) return Effect.andThen(Deferred.await((grown ??= Deferred.makeUnsafe())), next)
         index++
         read = Math.max(read, index)
         return Effect.succeed([output])

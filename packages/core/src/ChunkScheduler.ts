@@ -107,22 +107,61 @@ const backlog = 256
 
 /** How many attempts run at once, from what the caller and the adapter say. */
 export const concurrencyOf = (info: WorkerAdapter.WorkerAdapterInfo, asked?: number): number =>
-  Math.max(1, Math.min(Math.floor(asked ?? info.concurrency ?? 1), info.maxConcurrency ?? Infinity))
+  Math.max(1, Math.min(Math.floor(asked ?? info.concurrency ?? 1) || 1, info.maxConcurrency ?? Infinity))
 
 /** How many milliseconds to wait after the given number of failures: exponential, capped, give or take 20 %. */
 export const backoff = (policy: RetryPolicy, failures: number): Effect.Effect<number> =>
   Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => {
     const first = Duration.toMillis(policy.retryDelay ?? defaults.retryDelay)
     const most = Duration.toMillis(policy.maxRetryDelay ?? defaults.maxRetryDelay)
-    return Math.round(Math.min(most, first * 2 ** (failures - 1)) * jitter)
+    // 2 ** 32 times anything but nothing is more than any delay.
+    return Math.round(Math.min(most, first * 2 ** Math.min(failures - 1, 32) * jitter))
   })
 
-/** A chunk on its way: how often it was started, and how often it failed (being throttled is not failing). */
-interface Entry {
-  readonly chunk: Chunk
-  attempts: number
+/** What has been tried of one thing, and how it failed; being throttled is not failing. */
+export interface Tries {
   failures: number
   throttled: number
+  /** Since when it has been throttled and nothing else, in milliseconds since the epoch. */
+  throttledSince: number | undefined
+}
+
+/** Nothing was tried yet. */
+export const makeTries = (): Tries => ({ failures: 0, throttled: 0, throttledSince: undefined })
+
+/**
+ * Counts a failed attempt, and gives the milliseconds after which to try again; `undefined` to give up. `lastSuccess` is
+ * when something else last succeeded: as long as that happens, being throttled is no reason to give up.
+ */
+export const delayOf = (
+  policy: RetryPolicy,
+  tries: Tries,
+  reason: WorkerReason,
+  now: number,
+  lastSuccess: number = -Infinity
+): Effect.Effect<number | undefined> => {
+  if (!isRetryable(reason)) return Effect.undefined
+  if (reason._tag === "Throttled") {
+    tries.throttledSince ??= now
+    const limit = Duration.toMillis(policy.throttleTimeout ?? defaults.throttleTimeout)
+    const left = Math.max(lastSuccess, tries.throttledSince) + limit - now
+    if (left <= 0) return Effect.undefined
+    const told = reason.retryAfterMs
+    const delay = told === undefined ? backoff(policy, ++tries.throttled) : Effect.succeed(told)
+    return Effect.map(delay, (ms) => Math.min(ms, left))
+  }
+  tries.throttledSince = undefined
+  tries.throttled = 0
+  // Not `>`: what is no number allows no retry.
+  return ++tries.failures <= (policy.retries ?? defaults.retries) ? backoff(policy, tries.failures) : Effect.undefined
+}
+
+/** A chunk on its way. */
+interface Entry {
+  readonly chunk: Chunk
+  readonly tries: Tries
+  /** How often it was started. */
+  attempts: number
 }
 
 /** An attempt under way. */
@@ -136,6 +175,8 @@ interface Running {
 
 /** What an attempt has told so far. */
 interface Signs {
+  /** Whether it has ended: what it tells now is no news. */
+  over: boolean
   lastAt: number
   frames: number
   notStopped: string | undefined
@@ -148,7 +189,7 @@ type Verdict =
   | { readonly _tag: "Retry"; readonly afterMs: number; readonly throttled: boolean }
   | { readonly _tag: "GiveUp"; readonly error: ChunkFailed }
 
-const settled: Verdict = { _tag: "Settled" }
+const settled: Effect.Effect<Verdict> = Effect.succeed({ _tag: "Settled" })
 
 /**
  * Renders the chunks, in the order given, and tells what happens.
@@ -196,8 +237,6 @@ const renderAll = Effect.fnUntraced(function* (
   const workspace = yield* Workspace.Workspace
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
-  const retries = options.retries ?? defaults.retries
-  const throttleTimeout = Duration.toMillis(options.throttleTimeout ?? defaults.throttleTimeout)
   const attemptTimeout = options.attemptTimeout === undefined ? Infinity : Duration.toMillis(options.attemptTimeout)
   const stallTimeout = options.stallTimeout === undefined ? Infinity : Duration.toMillis(options.stallTimeout)
 
@@ -214,7 +253,7 @@ const renderAll = Effect.fnUntraced(function* (
     const chunk = Queue.sizeUnsafe(due) === 0 ? chunks[next] : undefined
     if (chunk === undefined) return Queue.take(due)
     next++
-    return Effect.succeed({ chunk, attempts: 0, failures: 0, throttled: 0 })
+    return Effect.succeed({ chunk, tries: makeTries(), attempts: 0 })
   })
 
   const failure = (entry: Entry, reason: WorkerReason): WorkerError =>
@@ -248,6 +287,7 @@ const renderAll = Effect.fnUntraced(function* (
       ...(options.env === undefined ? {} : { env: options.env })
     }
     const signal = (signal: WorkerSignal): void => {
+      if (signs.over) return
       signs.lastAt = now()
       switch (signal._tag) {
         case "Assigned": {
@@ -268,10 +308,15 @@ const renderAll = Effect.fnUntraced(function* (
       }
       options.onSignal?.(chunk.id, attempt, signal)
     }
+    const thrownBy = (what: string) => (defect: unknown) =>
+      Effect.fail(failure(entry, new WorkerLost({ detail: `its ${what} threw: ${Defect.describe(defect)}` })))
     return Effect.suspend(() => adapter.execute(job, signal)).pipe(
-      Effect.flatMap((result) => outputCheck.check(job, result)),
-      Effect.catchDefect((defect) =>
-        Effect.fail(failure(entry, new WorkerLost({ detail: `its adapter threw: ${Defect.describe(defect)}` })))
+      Effect.catchDefect(thrownBy("adapter")),
+      Effect.flatMap((result) =>
+        Effect.catchDefect(
+          Effect.suspend(() => outputCheck.check(job, result)),
+          thrownBy("output check")
+        )
       )
     )
   }
@@ -291,39 +336,49 @@ const renderAll = Effect.fnUntraced(function* (
     return undefined
   }
 
-  /** Makes one attempt at a chunk. Whoever interrupts it waits until nothing of the attempt is left. */
+  /**
+   * Makes one attempt at a chunk. Whoever interrupts it waits until nothing of the attempt is left.
+   *
+   * No generator: this is what each chunk costs.
+   */
   const attempt = (entry: Entry): Effect.Effect<Verdict, Workspace.WorkspaceError> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        const { chunk } = entry
-        const place = yield* workspace.place({
-          jobId: options.jobId,
-          run: options.run,
-          chunkId: chunk.id,
-          attempt: ++entry.attempts,
-          outputFile: chunk.outputFile
-        })
-        const startedAt = now()
-        const signs: Signs = { lastAt: startedAt, frames: 0, notStopped: undefined, log: LogTail.make(logLimit) }
-        emit({ _tag: "AttemptStarted", chunk: chunk.id, attempt: entry.attempts })
-        const fiber = yield* Effect.forkChild(render(entry, place, signs))
-        const state: Running = { fiber, startedAt, signs, stopped: undefined }
-        running.add(state)
-        const waited = yield* Effect.exit(restore(Fiber.await(fiber)))
-        if (Exit.isFailure(waited)) yield* Fiber.interrupt(fiber)
-        // An output that was there before the interruption arrived is paid for: it counts.
-        const exit = Exit.isSuccess(waited) ? waited.value : yield* Fiber.await(fiber)
-        running.delete(state)
-        return yield* settle(entry, state, exit, Exit.isFailure(waited))
+    Effect.uninterruptibleMask((restore) => {
+      const { chunk } = entry
+      const place = workspace.place({
+        jobId: options.jobId,
+        run: options.run,
+        chunkId: chunk.id,
+        attempt: ++entry.attempts,
+        outputFile: chunk.outputFile
       })
-    )
+      return Effect.flatMap(place, (place) => {
+        const startedAt = now()
+        const log = LogTail.make(logLimit)
+        const signs: Signs = { over: false, lastAt: startedAt, frames: 0, notStopped: undefined, log }
+        emit({ _tag: "AttemptStarted", chunk: chunk.id, attempt: entry.attempts })
+        return Effect.flatMap(Effect.forkChild(render(entry, place, signs), { startImmediately: true }), (fiber) => {
+          const state: Running = { fiber, startedAt, signs, stopped: undefined }
+          running.add(state)
+          return Effect.flatMap(Effect.exit(restore(Fiber.await(fiber))), (waited) => {
+            const interrupted = Exit.isFailure(waited)
+            // An output that was there before the interruption arrived is paid for: it counts.
+            const ended = interrupted ? Effect.andThen(Fiber.interrupt(fiber), Fiber.await(fiber)) : waited
+            return Effect.flatMap(ended, (exit) => {
+              signs.over = true
+              running.delete(state)
+              return settle(entry, state, exit, interrupted)
+            })
+          })
+        })
+      })
+    })
 
-  const settle = Effect.fnUntraced(function* (
+  const settle = (
     entry: Entry,
     { signs, startedAt, stopped }: Running,
     exit: Exit.Exit<OutputRef, WorkerError>,
     interrupted: boolean
-  ): Effect.fn.Return<Verdict> {
+  ): Effect.Effect<Verdict> => {
     const { attempts, chunk } = entry
     const text = signs.log.text()
     const log = text === undefined ? undefined : { log: text }
@@ -358,24 +413,17 @@ const renderAll = Effect.fnUntraced(function* (
       emit(ended)
       return settled
     }
-    const throttled = error.reason._tag === "Throttled"
-    if (throttled) entry.throttled++
-    else entry.failures++
-    const final =
-      !isRetryable(error.reason) ||
-      (throttled ? now() - lastSuccess >= throttleTimeout : entry.failures > retries) ||
-      // Two processes that write one file would spoil each other's work.
-      (signs.notStopped !== undefined && !WorkerAdapter.namesOutput(chunk.command, chunk.outputFile))
-    if (final) {
-      emit(ended)
-      return { _tag: "GiveUp", error: new ChunkFailed({ chunkId: chunk.id, attempts, last: error }) }
-    }
-    const afterMs =
-      (error.reason._tag === "Throttled" ? error.reason.retryAfterMs : undefined) ??
-      (yield* backoff(options, throttled ? entry.throttled : entry.failures))
-    emit({ ...ended, retryInMs: afterMs })
-    return { _tag: "Retry", afterMs, throttled }
-  })
+    const last = error
+    // Two processes that write one file would spoil each other's work.
+    const unsafe = signs.notStopped !== undefined && !WorkerAdapter.namesOutput(chunk.command, chunk.outputFile)
+    const delay = unsafe ? Effect.undefined : delayOf(options, entry.tries, last.reason, now(), lastSuccess)
+    return Effect.map(delay, (afterMs) => {
+      emit(afterMs === undefined ? ended : { ...ended, retryInMs: afterMs })
+      return afterMs === undefined
+        ? { _tag: "GiveUp", error: new ChunkFailed({ chunkId: chunk.id, attempts, last }) }
+        : { _tag: "Retry", afterMs, throttled: last.reason._tag === "Throttled" }
+    })
+  }
 
   /** Stops attempts that are over their time; sleeps until the next one can be. */
   const watch = Effect.gen(function* () {
@@ -396,7 +444,7 @@ const renderAll = Effect.fnUntraced(function* (
             : new Stalled({ silentMs: stallTimeout, frames: state.signs.frames })
         state.fiber.interruptUnsafe()
       }
-      yield* Effect.sleep(wakeAt - at)
+      yield* Effect.sleep(Math.max(1, wakeAt - at))
     }
   })
 
@@ -409,6 +457,7 @@ const renderAll = Effect.fnUntraced(function* (
       // A throttled chunk keeps its slot while it waits, so that fewer attempts run against a platform that is full.
       while (verdict._tag === "Retry" && verdict.throttled) {
         yield* Effect.sleep(verdict.afterMs)
+        yield* room.await
         verdict = yield* attempt(entry)
       }
       if (verdict._tag === "GiveUp") return yield* verdict.error

@@ -13,6 +13,7 @@
  * That part is not interruptible and bounded in time.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,6 +22,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Defect from "./internal/Defect.ts"
 import * as AcceptedPrefix from "./AcceptedPrefix.ts"
 import * as ChunkScheduler from "./ChunkScheduler.ts"
 import * as FrameRate from "./FrameRate.ts"
@@ -31,10 +33,10 @@ import * as JobSpec from "./JobSpec.ts"
 import type { JobState } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as VideoFormat from "./VideoFormat.ts"
-import { type ChunkOutput, InputsNotConsumed, StitchError, VideoStitcher } from "./VideoStitcher.ts"
-import type { OutputRef, WorkerJob } from "./WorkerAdapter.ts"
+import { type ChunkOutput, InputsNotConsumed, StitchError, type VideoStitcher } from "./VideoStitcher.ts"
+import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
-import { isRetryable, type WorkerError } from "./WorkerError.ts"
+import { TimedOut, type WorkerError, WorkerLost, type WorkerReason } from "./WorkerError.ts"
 import * as Workspace from "./Workspace.ts"
 
 /** How a job is run. */
@@ -56,6 +58,8 @@ export interface Run {
   readonly job: JobState
   readonly writer: JobWriter
   readonly options: Options
+  /** What makes one file of the chunks. Without one the merge command does, or the chunks are the result. */
+  readonly stitcher: VideoStitcher["Service"] | undefined
   /** Completes when somebody wants the run to stop. */
   readonly stop: Effect.Effect<"cancelled" | "paused">
   /** Done once the run stands in the journal; what is wrong with the options is known by then. */
@@ -64,11 +68,14 @@ export interface Run {
   readonly onSignal?: ChunkScheduler.Options["onSignal"] | undefined
 }
 
-/** How long attempts may take to stop before the run ends without them and says so. */
+/** How long attempts and stitcher may take to stop before the run ends without them and says so. */
 const stopTimeout = Duration.seconds(60)
 
 /** How long the journal may take for the end of a run. */
 const lastAppendTimeout = Duration.seconds(10)
+
+/** How long the final file may take to get onto the disk and its name. */
+const publishTimeout = Duration.minutes(10)
 
 /** What makes the final file. */
 interface Finish {
@@ -89,7 +96,7 @@ interface Finish {
 export const run = Effect.fn("JobExecutor.run")(function* (
   request: Run
 ): Effect.fn.Return<void, JobError, WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace> {
-  const { job, onSignal, options, stop, writer } = request
+  const { job, options, stop, writer } = request
   const workspace = yield* Workspace.Workspace
   const chunks = JobSpec.chunksInOrder(job.spec)
   const outputOf = makeOutputOf(chunks)
@@ -98,85 +105,110 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const leftover: Array<string> = []
   let format = JobSpec.format(job.spec)
 
-  const accept = (chunkId: number, attempt: number, output: OutputRef): void => {
-    kept.push(output.location)
-    prefix.accept(outputOf(chunkId, attempt, output))
-  }
   const open = new Set(job.chunks.map((chunk) => chunk.id))
   for (const { acceptedBy, id, output } of job.chunks) {
     if (output === undefined || acceptedBy === undefined) continue
     open.delete(id)
-    accept(id, acceptedBy.attempt, output)
+    kept.push(output.location)
+    prefix.accept(outputOf(id, acceptedBy.attempt, output))
     format = VideoFormat.complete(format, output.format ?? {})
   }
 
   const commit = Effect.fnUntraced(function* (events: ReadonlyArray<ChunkScheduler.ChunkEvent>) {
+    // Before the append: one that fails may have been written after all.
+    for (const event of events) if (event._tag === "ChunkAccepted") kept.push(event.output.location)
     yield* writer.append(events)
     for (const event of events) {
-      if (event._tag === "ChunkAccepted") accept(event.chunk, event.attempt, event.output)
-      if (event._tag === "AttemptEnded" && event.detail !== undefined) {
-        leftover.push(`chunk ${event.chunk}, attempt ${event.attempt}: ${event.detail}`)
-      }
+      if (event._tag === "ChunkAccepted") prefix.accept(outputOf(event.chunk, event.attempt, event.output))
     }
   })
 
-  /** The last words of a run. The journal may be what has failed, so nobody waits for it for ever. */
-  const end = Effect.fnUntraced(function* (events: ReadonlyArray<JobEvent>) {
-    const appending = yield* Effect.forkDetach(writer.append(events))
-    const late = Effect.as(Effect.sleep(lastAppendTimeout), Exit.fail(journalLate(job.id)))
-    const appended = yield* Effect.raceFirst(Fiber.await(appending), late)
-    appending.interruptUnsafe()
-    return yield* appended
+  const notStopped = (attempt: string, signal: WorkerSignal): void => {
+    if (signal._tag === "NotStopped") leftover.push(`${attempt}: ${signal.detail}`)
+  }
+
+  const halt = Deferred.makeUnsafe<void>()
+  const render = ChunkScheduler.run(
+    chunks.filter((chunk) => open.has(chunk.id)),
+    {
+      ...options,
+      jobId: job.id,
+      run: writer.run,
+      format,
+      halt: Deferred.await(halt),
+      onSignal: (chunkId, attempt, signal) => {
+        notStopped(`chunk ${chunkId}, attempt ${attempt}`, signal)
+        request.onSignal?.(chunkId, attempt, signal)
+      }
+    }
+  ).pipe(Stream.runForEachArray(commit))
+
+  /** Waits for what was told to stop, but not for ever. */
+  const settled = Effect.fnUntraced(function* (fiber: Fiber.Fiber<unknown, unknown>, what: string) {
+    const inTime = yield* Effect.raceFirst(
+      Effect.as(Fiber.await(fiber), true),
+      Effect.as(Effect.sleep(stopTimeout), false)
+    )
+    if (inTime) return
+    fiber.interruptUnsafe()
+    leftover.push(`${what} had not stopped ${Duration.format(stopTimeout)} after being told to`)
   })
 
   const conduct = Effect.fnUntraced(function* (
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   ) {
-    const finish = yield* makeFinish(request, prefix)
-    yield* writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }])
-    yield* request.onStarted ?? Effect.void
-    const halt = Deferred.makeUnsafe<void>()
-    const rendering = yield* ChunkScheduler.run(
-      chunks.filter((chunk) => open.has(chunk.id)),
-      {
-        ...options,
-        jobId: job.id,
-        run: writer.run,
-        format,
-        halt: Deferred.await(halt),
-        onSignal
-      }
-    ).pipe(Stream.runForEachArray(commit), Effect.forkDetach)
-
-    const stopped = Effect.flatMap(stop, (how) =>
-      Effect.fail(how === "cancelled" ? new JobCancelled() : new JobPaused())
+    const finish = yield* restore(makeFinish(request, prefix, notStopped))
+    const stopping: Array<Effect.Effect<void>> = []
+    // Fibers of their own: who ends this run tells them to stop, and does not wait for them for ever.
+    const begin = Effect.uninterruptible(
+      Effect.gen(function* () {
+        const rendering = yield* Effect.forkDetach(render)
+        const finishing = yield* Effect.forkDetach(finish.make)
+        stopping.push(
+          Effect.andThen(Deferred.succeed(halt, undefined), settled(rendering, "attempts, or the journal,")),
+          Effect.suspend(() => {
+            finishing.interruptUnsafe()
+            return settled(finishing, "the stitcher")
+          })
+        )
+        return [Fiber.join(rendering), Fiber.join(finishing)]
+      })
     )
-    const work = Effect.all([Fiber.join(rendering), finish.make], { concurrency: "unbounded", discard: true })
-    const exit = yield* restore(Effect.raceFirst(work, stopped)).pipe(
+    const started = Effect.forkDetach(writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }]))
+    const work = Effect.flatMap(started, Fiber.join).pipe(
+      Effect.andThen(request.onStarted ?? Effect.void),
+      Effect.andThen(begin),
+      Effect.flatMap((joins) => Effect.all(joins, { concurrency: "unbounded", discard: true }))
+    )
+    const wish = Effect.flatMap(stop, (how) => Effect.fail(how === "cancelled" ? new JobCancelled() : new JobPaused()))
+    const exit = yield* restore(Effect.raceFirst(work, wish)).pipe(
       // From here on the job is done: to stop it now would only throw away what was paid for.
-      Effect.andThen(finish.publish),
+      Effect.andThen(within(finish.publish, publishTimeout, tooLate(job.id, "the final file"))),
       Effect.exit
     )
+    const append = (events: ReadonlyArray<JobEvent>) =>
+      within(writer.append(events), lastAppendTimeout, tooLate(job.id, "the journal"))
+    const remove = (keep: ReadonlyArray<string>) =>
+      within(workspace.remove(job.id, keep), stopTimeout, tooLate(job.id, "the workspace")).pipe(
+        Effect.catchCause((cause) => Effect.logWarning(`attempts of job ${job.id} could not be removed`, cause))
+      )
     if (Exit.isSuccess(exit)) {
       const stitched: ReadonlyArray<JobEvent> = exit.value === undefined ? [] : [{ _tag: "Stitched", ...exit.value }]
-      yield* end([...stitched, { _tag: "RunEnded", run: writer.run, how: "completed", leftover }])
-      yield* Effect.ignore(workspace.remove(job.id, []), { log: "Warn" })
+      yield* append([...stitched, { _tag: "RunEnded", run: writer.run, how: "completed", leftover }])
+      yield* remove([])
       return
     }
 
-    yield* Deferred.succeed(halt, undefined)
-    const inTime = yield* Effect.raceFirst(
-      Effect.as(Fiber.await(rendering), true),
-      Effect.as(Effect.sleep(stopTimeout), false)
-    )
-    if (!inTime) {
-      rendering.interruptUnsafe()
-      leftover.push(`attempts had not stopped ${Duration.format(stopTimeout)} after they were told to`)
-    }
-    yield* Effect.catch(workspace.remove(job.id, kept), (error) => Effect.sync(() => leftover.push(error.message)))
+    yield* Effect.all(stopping, { concurrency: "unbounded", discard: true })
     const how = outcome(exit.cause)
     const error = how === "failed" ? { error: summary(exit.cause) } : undefined
-    yield* Effect.ignore(end([{ _tag: "RunEnded", run: writer.run, how, ...error, leftover }]), { log: "Warn" })
+    yield* append([{ _tag: "RunEnded", run: writer.run, how, ...error, leftover }]).pipe(
+      // Who cannot write the job's journal any more leaves its files alone: they may be somebody else's by now.
+      Effect.andThen(remove(kept)),
+      Effect.catchCause((cause) =>
+        Effect.logWarning(`the end of run ${writer.run} of job ${job.id} is not recorded`, cause)
+      )
+    )
     return yield* Effect.failCause(exit.cause)
   })
 
@@ -186,13 +218,23 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   )
 })
 
-const journalLate = (jobId: string): RepositoryError =>
-  new RepositoryError({
-    jobId,
-    reason: new Unavailable({
-      cause: new Error(`the journal gave no answer within ${Duration.format(lastAppendTimeout)}`)
-    })
-  })
+/** Runs what must not hold up the end of a run for ever. */
+const within = <A, E, R, E2>(
+  effect: Effect.Effect<A, E, R>,
+  limit: Duration.Duration,
+  late: E2
+): Effect.Effect<A, E | E2, R> =>
+  Effect.flatMap(Effect.forkDetach(effect), (fiber) =>
+    Effect.raceFirst(Fiber.await(fiber), Effect.as(Effect.sleep(limit), Exit.fail(late))).pipe(
+      Effect.flatMap((exit: Exit.Exit<A, E | E2>) => {
+        fiber.interruptUnsafe()
+        return exit
+      })
+    )
+  )
+
+const tooLate = (jobId: string, what: string): RepositoryError =>
+  new RepositoryError({ jobId, reason: new Unavailable({ cause: new Error(`${what} gave no answer in time`) }) })
 
 const outcome = (cause: Cause.Cause<JobReason>): RunOutcome => {
   if (Cause.hasInterruptsOnly(cause)) return "paused"
@@ -221,26 +263,28 @@ const makeOutputOf = (chunks: ReadonlyArray<JobSpec.Chunk>) => {
 
 /** By the stitcher, where there is one; else by the job file's merge command; else the chunks are the result. */
 const makeFinish = Effect.fnUntraced(function* (
-  { job, options, writer }: Run,
-  prefix: AcceptedPrefix.AcceptedPrefix
+  { job, options, stitcher, writer }: Run,
+  prefix: AcceptedPrefix.AcceptedPrefix,
+  notStopped: (attempt: string, signal: WorkerSignal) => void
 ): Effect.fn.Return<
   Finish,
   JobReason,
   WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace | Scope.Scope
 > {
   const workspace = yield* Workspace.Workspace
-  const stitcher = yield* Effect.serviceOption(VideoStitcher)
   const { outputFile } = options
   const { chunks, mergeCommand, metadata } = job.spec
   const total = chunks.length
+  const wrong = invalid(options)
+  if (wrong !== undefined) return yield* new InvalidRequest({ fix: wrong })
 
-  if (Option.isSome(stitcher)) {
+  if (stitcher !== undefined) {
     if (outputFile === undefined) {
       return yield* new InvalidRequest({ fix: "a stitcher needs an outputFile: say where the final file goes" })
     }
     const staged = yield* workspace.stage(outputFile)
     const stitching = Effect.suspend(() =>
-      stitcher.value.stitch({
+      stitcher.stitch({
         inputs: prefix.outputs,
         total,
         frames: metadata.totalFrames,
@@ -261,7 +305,13 @@ const makeFinish = Effect.fnUntraced(function* (
   const publishChunks = Stream.runForEach(prefix.outputs, (output) =>
     workspace.publish(output, fileNames.get(output.chunkId) ?? output.location)
   )
-  if (mergeCommand === undefined) return { make: publishChunks, publish: Effect.undefined }
+  if (mergeCommand === undefined) {
+    if (outputFile !== undefined) {
+      const fix = `nothing makes one file of the chunks: give a stitcher, or a job file with a mergeCommand, or no outputFile`
+      return yield* new InvalidRequest({ fix })
+    }
+    return { make: publishChunks, publish: Effect.undefined }
+  }
 
   const adapter = options.mergeAdapter ?? (yield* WorkerAdapter.WorkerAdapter)
   const outputCheck = yield* OutputCheck.OutputCheck
@@ -270,6 +320,7 @@ const makeFinish = Effect.fnUntraced(function* (
     outputFile !== undefined && WorkerAdapter.namesOutput(mergeCommand, outputFile)
       ? yield* workspace.stage(outputFile)
       : undefined
+  const tries = ChunkScheduler.makeTries()
   const merge = Effect.fnUntraced(function* (attempt: number): Effect.fn.Return<void, WorkerError> {
     const mergeJob: WorkerJob = {
       id: `${job.id}/merge/${writer.run}.${attempt}`,
@@ -285,16 +336,27 @@ const makeFinish = Effect.fnUntraced(function* (
       ...(staged === undefined || outputFile === undefined ? undefined : { outputFile }),
       ...(options.env === undefined ? undefined : { env: options.env })
     }
-    const merging = Effect.suspend(() => adapter.execute(mergeJob, () => {}))
-    const checked =
-      staged === undefined ? merging : Effect.tap(merging, (result) => outputCheck.check(mergeJob, result))
-    yield* Effect.catch(checked, (error) =>
-      isRetryable(error.reason) && attempt <= (options.retries ?? ChunkScheduler.defaults.retries)
-        ? ChunkScheduler.backoff(options, attempt).pipe(
-            Effect.flatMap((ms) => Effect.sleep(ms)),
-            Effect.andThen(Effect.suspend(() => merge(attempt + 1)))
-          )
-        : Effect.fail(error)
+    const failure = (reason: WorkerReason) => Effect.fail(WorkerAdapter.failure(adapter.info.name, mergeJob, reason))
+    const limit = Duration.fromInputUnsafe(options.attemptTimeout ?? Infinity)
+    const merging = Effect.suspend(() =>
+      adapter.execute(mergeJob, (signal) => notStopped(`the merge command, attempt ${attempt}`, signal))
+    ).pipe(
+      Effect.tap((result) => (staged === undefined ? Effect.void : outputCheck.check(mergeJob, result))),
+      Effect.catchDefect((defect) =>
+        failure(new WorkerLost({ detail: `its adapter or its check threw: ${Defect.describe(defect)}` }))
+      ),
+      Effect.timeoutOrElse({
+        duration: limit,
+        orElse: () => failure(new TimedOut({ limit: "attempt", afterMs: Duration.toMillis(limit) }))
+      })
+    )
+    yield* Effect.catch(merging, (error) =>
+      Effect.gen(function* () {
+        const afterMs = yield* ChunkScheduler.delayOf(options, tries, error.reason, yield* Clock.currentTimeMillis)
+        if (afterMs === undefined) return yield* error
+        yield* Effect.sleep(afterMs)
+        yield* merge(attempt + 1)
+      })
     )
   })
   return {
@@ -302,6 +364,27 @@ const makeFinish = Effect.fnUntraced(function* (
     publish: staged === undefined ? Effect.succeed({}) : publish(staged)
   }
 })
+
+/** What is wrong with the numbers in the options: `Number(undefined)` is one that TypeScript does not see. */
+const invalid = (options: Options): string | undefined => {
+  const whole = (name: "concurrency" | "retries", least: number) => {
+    const value = options[name]
+    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return undefined
+    return `${name} must be a whole number from ${least}, is ${value}`
+  }
+  const positive = (name: "attemptTimeout" | "stallTimeout" | "throttleTimeout") => {
+    const value = options[name]
+    if (value === undefined || Duration.toMillis(value) > 0) return undefined
+    return `${name} must be more than 0: leave it out for no limit`
+  }
+  return (
+    whole("concurrency", 1) ??
+    whole("retries", 0) ??
+    positive("attemptTimeout") ??
+    positive("stallTimeout") ??
+    positive("throttleTimeout")
+  )
+}
 
 const publish = (staged: Workspace.StagedOutput) =>
   Effect.map(staged.publish, ({ bytes }) => ({ outputFile: staged.finalPath, bytes }))

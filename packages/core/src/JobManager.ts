@@ -9,12 +9,14 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { JobCancelled, JobError, type JobReason } from "./JobError.ts"
+import { InvalidRequest, JobCancelled, JobError, type JobReason } from "./JobError.ts"
 import type { JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
 import { JobRepository, type JobRequest, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
@@ -116,27 +118,47 @@ const watchInterval = Duration.millis(100)
 const make = Effect.gen(function* () {
   const repository = yield* JobRepository
   const services = yield* Effect.context<WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace>()
+  const stitcher = Option.getOrUndefined(yield* Effect.serviceOption(VideoStitcher.VideoStitcher))
   const scope = yield* Effect.scope
   const signals = yield* PubSub.sliding<FramesDone>(signalCapacity)
+  /** The runs that are under way here; each is done when nothing of it is left. */
+  const active = new Map<string, Deferred.Deferred<void>>()
 
   const failing =
     (jobId: string) =>
     (reason: JobReason): JobError =>
       new JobError({ jobId, reason })
 
-  const read = Effect.fnUntraced(function* (jobId: string): Effect.fn.Return<JobState, RepositoryError> {
+  /** A job's state, as far as its journal has come: each time it is asked for, it reads on from there. */
+  const reader = (jobId: string): Effect.Effect<JobState, RepositoryError> => {
     const folding = makeFold(jobId)
-    yield* Stream.runForEachArray(repository.read(jobId), (records) =>
-      Effect.sync(() => {
-        for (const record of records) folding.apply(record)
-      })
+    return Effect.suspend(() =>
+      Stream.runForEachArray(repository.read(jobId, folding.state()?.revision ?? 0), (records) =>
+        Effect.sync(() => {
+          for (const record of records) folding.apply(record)
+        })
+      )
+    ).pipe(
+      Effect.andThen(
+        Effect.suspend(() => {
+          const state = folding.state()
+          return state === undefined
+            ? Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
+            : Effect.succeed(state)
+        })
+      )
     )
-    return folding.state() ?? (yield* new RepositoryError({ jobId, reason: new NotFound() }))
-  })
+  }
+
+  const read = (jobId: string): Effect.Effect<JobState, RepositoryError> => Effect.suspend(() => reader(jobId))
 
   const create: JobManager["Service"]["create"] = Effect.fn("JobManager.create")(function* (input, options = {}) {
     const spec = yield* JobSpec.decode(input).pipe(Effect.mapError((reason) => new JobError({ reason })))
     const jobId = options.id ?? spec.id ?? (yield* newId)
+    if (!Schema.is(JobSpec.JobId)(jobId)) {
+      const fix = `a job's id has 1 to 200 characters, none of them a control character: ${JSON.stringify(jobId)} has not`
+      return yield* new JobError({ reason: new InvalidRequest({ fix }) })
+    }
     return yield* repository
       .create(jobId, { _tag: "JobCreated", version: 1, spec })
       .pipe(Effect.andThen(read(jobId)), Effect.mapError(failing(jobId)))
@@ -148,16 +170,21 @@ const make = Effect.gen(function* () {
     if (options.workerAdapter) context = Context.add(context, WorkerAdapter.WorkerAdapter, options.workerAdapter)
     if (options.outputCheck) context = Context.add(context, OutputCheck.OutputCheck, options.outputCheck)
     if (options.workspace) context = Context.add(context, Workspace.Workspace, options.workspace)
-    if (options.stitcher) context = Context.add(context, VideoStitcher.VideoStitcher, options.stitcher)
     return context
   }
 
   const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, how: How = {}) {
-    const before = yield* read(jobId)
-    if (before.status === "completed") return before
+    const state = reader(jobId)
+    if ((yield* state).status === "completed") return yield* state
+    const ended = Deferred.makeUnsafe<void>()
+    yield* Effect.addFinalizer(() => {
+      if (active.get(jobId) === ended) active.delete(jobId)
+      return Deferred.succeed(ended, undefined)
+    })
     const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
-    // Read again: from here on nobody else writes.
-    const job = yield* read(jobId)
+    active.set(jobId, ended)
+    // Looked at again: from here on nobody else writes.
+    const job = yield* state
     if (job.status === "completed") return job
     if (job.status === "cancelled" && how.evenCancelled !== true) return yield* new JobCancelled()
     const wish = repository.requests(jobId).pipe(
@@ -172,6 +199,7 @@ const make = Effect.gen(function* () {
       job,
       writer,
       options,
+      stitcher: options.stitcher ?? stitcher,
       stop: wish,
       onStarted: how.onStarted,
       onSignal: (chunkId, attempt, signal) => {
@@ -180,7 +208,7 @@ const make = Effect.gen(function* () {
         }
       }
     }).pipe(Effect.provide(servicesOf(options)))
-    return yield* read(jobId)
+    return yield* state
   }, Effect.scoped)
 
   const runJob = (jobId: string, options: RunOptions, how?: How) =>
@@ -196,15 +224,14 @@ const make = Effect.gen(function* () {
 
   const start: JobManager["Service"]["start"] = Effect.fn("JobManager.start")(function* (jobId, options = {}) {
     const begun = yield* Deferred.make<void, JobError>()
-    yield* runJob(jobId, options, { onStarted: Deferred.succeed(begun, undefined) }).pipe(
-      Effect.matchEffect({
-        // The job's journal has it; who started it has gone on.
-        onFailure: (error) => Deferred.fail(begun, error),
-        onSuccess: () => Deferred.succeed(begun, undefined)
-      }),
+    const running = yield* runJob(jobId, options, { onStarted: Deferred.succeed(begun, undefined) }).pipe(
+      // Any other failure stands in the job's journal.
+      Effect.tapError((error) =>
+        error.reason._tag === "RepositoryError" ? Effect.logWarning(error.message) : Effect.void
+      ),
       Effect.forkIn(scope)
     )
-    yield* Deferred.await(begun)
+    yield* Effect.raceFirst(Deferred.await(begun), Fiber.join(running))
   })
 
   const get: JobManager["Service"]["get"] = Effect.fn("JobManager.get")((jobId) =>
@@ -227,6 +254,7 @@ const make = Effect.gen(function* () {
         const state = yield* read(jobId)
         const tracker = Progress.make(jobId, state.spec)
         let revision = 0
+        const snapshot = Effect.map(Clock.currentTimeMillis, tracker.snapshot)
         const take = (item: JobRecord | FramesDone): void => {
           if ("event" in item) {
             revision = item.revision
@@ -235,18 +263,20 @@ const make = Effect.gen(function* () {
             tracker.framesDone(item)
           }
         }
-        return repository.changes(jobId, 0).pipe(
+        yield* Stream.runForEachArray(repository.read(jobId), (records) => Effect.sync(() => records.forEach(take)))
+        const seen = revision
+        const news = repository.changes(jobId, seen).pipe(
           Stream.merge(told, { haltStrategy: "left" }),
           Stream.groupedWithin(signalCapacity, options.every ?? watchInterval),
           Stream.mapEffect((items) =>
-            Effect.map(Clock.currentTimeMillis, (now) => {
-              for (const item of items) take(item)
-              return tracker.snapshot(now)
-            })
-          ),
-          // History is not news: wait for what the job was when one began to watch.
-          Stream.filter(() => revision >= state.revision),
-          Stream.takeUntil(({ status }) => hasEnded(status) || (status === "paused" && revision > state.revision))
+            Effect.andThen(
+              Effect.sync(() => items.forEach(take)),
+              snapshot
+            )
+          )
+        )
+        return Stream.concat(Stream.fromEffect(snapshot), news).pipe(
+          Stream.takeUntil(({ status }) => hasEnded(status) || (status === "paused" && revision > seen))
         )
       })
     ).pipe(Stream.mapError(failing(jobId)))
@@ -276,8 +306,8 @@ const make = Effect.gen(function* () {
   )
 
   /**
-   * Ends a job that nobody runs; else asks whoever does and waits. Asks again every second: the run may have begun after
-   * it was asked, or its owner have died.
+   * Ends a job that nobody runs; else asks whoever does, and waits until nobody does. Asks again every second: the run
+   * may have begun after it was asked, or its owner have died.
    */
   const end = (jobId: string, after: number, request: JobRequest): Effect.Effect<void, RepositoryError> =>
     Effect.scoped(endIdle(jobId, request)).pipe(
@@ -285,17 +315,29 @@ const make = Effect.gen(function* () {
         repository
           .request(jobId, request)
           .pipe(
-            Effect.andThen(repository.changes(jobId, after).pipe(Stream.takeUntil(isRunEnd), Stream.runDrain)),
-            Effect.timeoutOrElse({ duration: "1 second", orElse: () => end(jobId, after, request) })
+            Effect.andThen(Effect.suspend(() => ended(jobId, after))),
+            Effect.timeoutOrElse({ duration: "1 second", orElse: () => Effect.void }),
+            Effect.andThen(Effect.suspend(() => end(jobId, after, request)))
           )
       )
     )
 
+  /** Waits for the end of the run that is under way. Elsewhere, it stands in the journal a moment before it is over. */
+  const ended = (jobId: string, after: number): Effect.Effect<void, RepositoryError> => {
+    const here = active.get(jobId)
+    if (here !== undefined) return Deferred.await(here)
+    return repository
+      .changes(jobId, after)
+      .pipe(Stream.takeUntil(isRunEnd), Stream.runDrain, Effect.andThen(Effect.sleep("10 millis")))
+  }
+
   const endIdle = Effect.fnUntraced(function* (jobId: string, request: JobRequest) {
     const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
     // Its run may have ended since we looked.
-    if (hasEnded((yield* read(jobId)).status)) return
-    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how: outcomeOf(request), leftover: [] }])
+    const { status } = yield* read(jobId)
+    const how = outcomeOf(request)
+    if (hasEnded(status) || status === how) return
+    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how, leftover: [] }])
   })
 
   return JobManager.of({

@@ -89,7 +89,8 @@ const Fps = Schema.Union([Schema.Number, Schema.String])
     )
   )
 
-const JobId = Schema.String.check(
+/** What a job can be called: 1 to 200 characters, none of them a control character. */
+export const JobId = Schema.String.check(
   Schema.makeFilter(
     // Control characters and lone surrogates survive neither a folder's name nor a URL.
     (id) => /^[^\p{Cc}\p{Cs}]{1,200}$/u.test(id) || "must have 1 to 200 characters and no control characters"

@@ -73,18 +73,17 @@ export interface JobFold {
 /** Begins the fold of one job's journal. */
 export const makeFold = (jobId: string): JobFold => {
   let state: Mutable<JobState> | undefined
-  let chunks: Array<Mutable<ChunkState>> = []
-  let frameCounts = new Map<number, number>()
-  const byId = new Map<number, Mutable<ChunkState>>()
+  const chunks = new Map<number, { readonly chunk: Mutable<ChunkState>; readonly frames: number }>()
   let framesDone = 0
 
   const apply = ({ at, event, revision, run }: JobRecord): void => {
     if (event._tag === "JobCreated") {
+      if (state !== undefined) return
       // The journal's first record holds a spec that `JobSpec.decode` has accepted: `JobManager.create` saw to that.
       const spec = event.spec
-      chunks = spec.chunks.map((chunk) => ({ id: chunk.id, status: "pending", attempts: 0 }))
-      frameCounts = new Map(spec.chunks.map((chunk) => [chunk.id, chunk.frameCount]))
-      for (const chunk of chunks) byId.set(chunk.id, chunk)
+      for (const { frameCount, id } of spec.chunks) {
+        chunks.set(id, { chunk: { id, status: "pending", attempts: 0 }, frames: frameCount })
+      }
       state = {
         id: jobId,
         version: event.version,
@@ -92,7 +91,7 @@ export const makeFold = (jobId: string): JobFold => {
         run: 0,
         status: "pending",
         spec,
-        chunks,
+        chunks: Array.from(chunks.values(), ({ chunk }) => chunk),
         progress: 0,
         createdAt: at,
         updatedAt: at
@@ -109,7 +108,7 @@ export const makeFold = (jobId: string): JobFold => {
         turn(state)
         return
       case "AttemptStarted": {
-        const chunk = byId.get(event.chunk)
+        const chunk = chunks.get(event.chunk)?.chunk
         if (chunk === undefined || chunk.status === "accepted") return
         chunk.status = "running"
         chunk.attempts++
@@ -118,7 +117,7 @@ export const makeFold = (jobId: string): JobFold => {
       case "AttemptAssigned":
         return
       case "AttemptEnded": {
-        const chunk = byId.get(event.chunk)
+        const chunk = chunks.get(event.chunk)?.chunk
         if (chunk === undefined || chunk.status === "accepted") return
         chunk.status = event.retryInMs === undefined ? "pending" : "retrying"
         if (event.error !== undefined) {
@@ -127,17 +126,17 @@ export const makeFold = (jobId: string): JobFold => {
         return
       }
       case "ChunkAccepted": {
-        const chunk = byId.get(event.chunk)
+        const chunk = chunks.get(event.chunk)?.chunk
         if (chunk === undefined || chunk.status === "accepted") return
         chunk.status = "accepted"
         chunk.output = event.output
         chunk.acceptedBy = { run, attempt: event.attempt }
-        delete chunk.error
+        if (chunk.error !== undefined) delete chunk.error
         advance(chunk.id, 1)
         return
       }
       case "OutputLost": {
-        const chunk = byId.get(event.chunk)
+        const chunk = chunks.get(event.chunk)?.chunk
         if (chunk === undefined || chunk.status !== "accepted") return
         chunk.status = "pending"
         delete chunk.output
@@ -160,7 +159,7 @@ export const makeFold = (jobId: string): JobFold => {
 
   const advance = (chunkId: number, sign: 1 | -1): void => {
     if (state === undefined) return
-    framesDone += sign * (frameCounts.get(chunkId) ?? 0)
+    framesDone += sign * (chunks.get(chunkId)?.frames ?? 0)
     state.progress = unfinished(framesDone, state.spec.metadata.totalFrames)
   }
 
@@ -170,7 +169,7 @@ export const makeFold = (jobId: string): JobFold => {
     delete state.endedAt
     delete state.error
     delete state.leftover
-    for (const chunk of chunks) if (chunk.status !== "accepted") chunk.status = "pending"
+    for (const { chunk } of chunks.values()) if (chunk.status !== "accepted") chunk.status = "pending"
   }
 
   return { apply, state: () => state }

@@ -37,15 +37,13 @@ const begin = Effect.fnUntraced(function* (
     return folded
   })
   const stop = yield* Deferred.make<"cancelled" | "paused">()
-  const stitcher =
-    setup.stitcher === undefined ? Context.empty() : Context.make(VideoStitcher.VideoStitcher, setup.stitcher)
   const fiber = yield* JobExecutor.run({
     job: yield* state,
     writer: setup.append === undefined ? writer : { ...writer, append: setup.append(writer.append) },
     options: setup.options ?? {},
+    stitcher: setup.stitcher,
     stop: Deferred.await(stop)
   }).pipe(
-    Effect.provide(stitcher),
     Effect.provide(Fakes.layerWorker(machine)),
     Effect.onExit(() => Scope.close(scope, Exit.void)),
     Effect.forkChild
