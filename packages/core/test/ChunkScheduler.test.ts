@@ -253,6 +253,28 @@ describe("ChunkScheduler", () => {
       })
     )
 
+    it.effect("gives a chunk that is throttled late its whole time", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ attempt, chunkId, fail }) => {
+          if (chunkId === 0) return Effect.sleep("40 minutes")
+          if (attempt === 1) return Effect.delay(fail(Fakes.reasonOf.lost), "16 minutes")
+          return attempt === 2 ? fail(Fakes.reasonOf.throttled()) : Effect.void
+        })
+        const { fiber } = yield* start(machine, 2, { concurrency: 2 })
+        yield* pass("41 minutes", "1 second")
+        yield* Fiber.join(fiber)
+      })
+    )
+
+    it.effect("waits no longer than it would repeat it, whatever the platform says", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ fail }) => fail(Fakes.reasonOf.throttled(24 * 3600_000)))
+        const { fiber } = yield* start(machine, 1)
+        yield* pass("16 minutes", "10 seconds")
+        assert.strictEqual((yield* failureOf(fiber)).last.reason._tag, "Throttled")
+      })
+    )
+
     it.effect("gives up when nothing succeeded for too long", () =>
       Effect.gen(function* () {
         const machine = Fakes.machine(({ fail }) => fail(Fakes.reasonOf.throttled(60_000)))
@@ -494,6 +516,33 @@ describe("ChunkScheduler", () => {
         assert.isBelow(machine.attempts.length, 400)
         yield* Fiber.interrupt(fiber)
         assert.strictEqual(machine.running(), 0)
+      })
+    )
+
+    it.effect("a reader that is stuck holds up throttled attempts too", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ fail }) => fail(Fakes.reasonOf.throttled(0)))
+        const fiber = yield* ChunkScheduler.run(yield* chunksOf(5), { jobId: "job", run: 1, concurrency: 5 }).pipe(
+          Stream.runForEachArray(() => Effect.never),
+          Effect.provide(Fakes.layerWorker(machine)),
+          Effect.forkChild
+        )
+        yield* pass("10 seconds", "10 millis")
+        assert.isBelow(machine.attempts.length, 400)
+        yield* Fiber.interrupt(fiber)
+      })
+    )
+
+    it.effect("hears nothing of an attempt that has ended", () =>
+      Effect.gen(function* () {
+        let late: (() => void) | undefined
+        const machine = Fakes.machine(({ chunkId, signal }) => {
+          if (chunkId === 0) late = () => signal({ _tag: "Assigned", workerId: "w" })
+          return chunkId === 0 ? Effect.void : Effect.sync(() => late?.())
+        })
+        const { events, fiber } = yield* start(machine, 2, { concurrency: 1 })
+        yield* Fiber.join(fiber)
+        assert.notInclude(tags(events), "AttemptAssigned")
       })
     )
 

@@ -79,6 +79,25 @@ const stitcherThat = (stitch: VideoStitcher.VideoStitcher["Service"]["stitch"]) 
 const out = { outputFile: "out.mp4" }
 
 describe("JobExecutor", () => {
+  it.effect.each([
+    { concurrency: Number.NaN },
+    { concurrency: 0 },
+    { concurrency: 1.5 },
+    { retries: Number.NaN },
+    { retries: -1 },
+    { attemptTimeout: 0 },
+    { stallTimeout: 0 }
+  ])("refuses %o before anything starts, naming the option", (options) =>
+    Effect.gen(function* () {
+      const machine = Fakes.machine()
+      const run = yield* start(machine, { options })
+      const reason = yield* reasonOf(run.fiber)
+      assert.strictEqual(reason._tag, "InvalidRequest")
+      assert.match(reason.message, new RegExp(Object.keys(options).join()))
+      assert.strictEqual(machine.attempts.length, 0)
+    })
+  )
+
   describe("the final file", () => {
     it.effect("is what the stitcher made of the chunks in frame order", () =>
       Effect.gen(function* () {
@@ -277,6 +296,48 @@ describe("JobExecutor", () => {
       })
     )
 
+    it.effect("a merge command has the limits of an attempt, and being throttled is no failure of it", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ attempt, chunkId, fail }) => {
+          if (chunkId >= 0) return Effect.void
+          return attempt <= 3 ? fail(Fakes.reasonOf.throttled(60_000)) : Effect.never
+        })
+        const spec = Fakes.job(2, 10, { mergeCommand: "merge-all" })
+        const run = yield* start(machine, { spec, options: { retries: 0, attemptTimeout: "1 minute" } })
+        yield* pass("5 minutes", "10 seconds")
+        const reason = yield* reasonOf(run.fiber)
+        assert(reason._tag === "WorkerError")
+        assert.strictEqual(reason.reason._tag, "TimedOut")
+        assert.deepStrictEqual(
+          machine.attempts.filter(({ chunkId }) => chunkId < 0).map(({ at }) => at),
+          [0, 60_000, 120_000, 180_000]
+        )
+      })
+    )
+
+    it.effect("a merge command that throws or cannot be stopped is told of", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ chunkId, signal }) => {
+          if (chunkId >= 0) return Effect.void
+          signal({ _tag: "NotStopped", detail: "process 7" })
+          throw new TypeError("no merge")
+        })
+        const spec = Fakes.job(2, 10, { mergeCommand: "merge-all" })
+        const run = yield* start(machine, { spec, options: { retries: 0 } })
+        assert.match((yield* reasonOf(run.fiber)).message, /no merge/)
+        assert.deepStrictEqual((yield* run.state).leftover, ["the merge command, attempt 1: process 7"])
+      })
+    )
+
+    it.effect("a final file that nothing would make is refused", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const run = yield* start(machine, { options: out })
+        assert.match((yield* reasonOf(run.fiber)).message, /nothing makes one file/)
+        assert.strictEqual(machine.attempts.length, 0)
+      })
+    )
+
     it.effect("a merge command can be stopped", () =>
       Effect.gen(function* () {
         const machine = Fakes.machine(({ chunkId }) => (chunkId < 0 ? Effect.never : Effect.void))
@@ -396,7 +457,85 @@ describe("JobExecutor", () => {
     )
   })
 
+  describe("what was paid for is kept", () => {
+    const accepting = (events: ReadonlyArray<JobEvent.JobEvent>) =>
+      events.some((event) => event._tag === "ChunkAccepted")
+
+    it.effect("by a run that was taken over: it leaves the files of the later one alone", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 second"))
+        const fenced = new JobRepository.RepositoryError({ jobId: "job", reason: new JobRepository.Fenced({ run: 1 }) })
+        const theirs = "/job/.helios/job/1-2.1-part_1.mov"
+        const run = yield* start(machine, {
+          append: (append) => (events) => {
+            if (events[0]?._tag === "RunStarted") return append(events)
+            machine.files.set(theirs, 1)
+            return Effect.fail(fenced)
+          }
+        })
+        yield* pass("2 seconds")
+        yield* Fiber.await(run.fiber)
+        assert.isTrue(machine.files.has(theirs))
+      })
+    )
+
+    it.effect("when an append was written and yet reported as failed: the next run finds the output", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const lost = new JobRepository.RepositoryError({
+          jobId: "job",
+          reason: new JobRepository.Unavailable({ cause: new Error("no acknowledgement") })
+        })
+        const setup = { stitcher: machine.stitcher, options: out }
+        let failed = false
+        const run = yield* start(machine, {
+          ...setup,
+          append: (append) => (events) =>
+            accepting(events) && !failed
+              ? Effect.andThen(append(events), () => {
+                  failed = true
+                  return Effect.fail(lost)
+                })
+              : append(events)
+        })
+        yield* Fiber.await(run.fiber)
+        const next = yield* run.again(setup)
+        yield* Fiber.join(next.fiber)
+        assert.strictEqual((yield* next.state).status, "completed")
+        assert.strictEqual(machine.attempts.filter(({ chunkId }) => chunkId === 0).length, 1)
+      })
+    )
+  })
+
   describe("stopping", () => {
+    it.effect("starts nothing more while the stitcher takes its time, and does not wait for it for ever", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 second"), { concurrency: 1 })
+        const never = yield* Deferred.make<void>()
+        const stitcher = stitcherThat(() => Effect.onInterrupt(Effect.never, () => Deferred.await(never)))
+        const run = yield* start(machine, { spec: Fakes.job(100), stitcher, options: out })
+        yield* pass("2500 millis")
+        yield* Deferred.succeed(run.stop, "cancelled")
+        const started = machine.attempts.length
+        yield* pass("61 seconds", "1 second")
+        assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
+        assert.strictEqual(machine.attempts.length, started)
+        assert.match((yield* run.state).leftover?.join() ?? "", /the stitcher had not stopped/)
+        yield* Deferred.succeed(never, undefined)
+      })
+    )
+
+    it.effect("does not wait for a journal that hangs before the run has begun", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const run = yield* start(machine, { append: () => () => Effect.uninterruptible(Effect.never) })
+        const interrupting = yield* Effect.forkChild(Fiber.interrupt(run.fiber))
+        yield* pass("11 seconds", "1 second")
+        assert.isDefined(interrupting.pollUnsafe())
+        assert.strictEqual(machine.attempts.length, 0)
+      })
+    )
+
     it.effect(
       "interruption pauses: accepted outputs stay, everything else goes, the next run renders only the rest",
       () =>

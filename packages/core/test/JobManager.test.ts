@@ -1,6 +1,6 @@
-import { type JobError, JobManager, JobRepository, OutputCheck, Progress } from "@helios-infra/core"
+import { type JobError, JobManager, JobRepository, OutputCheck, Progress, VideoStitcher } from "@helios-infra/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { contended } from "./Contention.ts"
 import * as Fakes from "./Fakes.ts"
 import { pass, settle } from "./TestTime.ts"
@@ -139,6 +139,16 @@ describe("JobManager", () => {
       )
     )
 
+    it.effect("does not take a stitcher that only its caller has", () => {
+      const machine = Fakes.machine()
+      return Effect.gen(function* () {
+        const jobs = yield* JobManager.JobManager
+        const { id } = yield* jobs.create(Fakes.job(2))
+        yield* jobs.run(id).pipe(Effect.provideService(VideoStitcher.VideoStitcher, machine.stitcher))
+        assert.deepStrictEqual(machine.stitched, [])
+      }).pipe(Effect.provide(Fakes.layerManager(machine)))
+    })
+
     it.effect("takes services for one run in place of the manager's", () => {
       const machine = Fakes.machine()
       const other = Fakes.machine()
@@ -205,6 +215,18 @@ describe("JobManager", () => {
       )
     )
 
+    it.effect("ends when the run cannot begin, however it ends", () => {
+      const machine = Fakes.machine()
+      const broken = { ...machine.workspace, stage: () => Effect.die("no disk at all") }
+      return on(machine, (jobs) =>
+        Effect.gen(function* () {
+          const { id } = yield* jobs.create(Fakes.job(2))
+          const exit = yield* Effect.exit(jobs.start(id, { ...out, workspace: broken }))
+          assert.isTrue(Exit.isFailure(exit))
+        })
+      )
+    })
+
     it.effect("is paused when the manager's layer is closed", () => {
       const machine = Fakes.machine(() => Effect.never)
       return Effect.gen(function* () {
@@ -262,6 +284,10 @@ describe("JobManager", () => {
             const state = yield* jobs.cancel(id)
             assert.strictEqual(state.status, "cancelled")
             assert.strictEqual(machine.running(), 0)
+            assert.deepStrictEqual(
+              (yield* Stream.runCollect(jobs.list())).map((job) => job.owner),
+              ["none"]
+            )
             const accepted = state.chunks.filter((chunk) => chunk.status === "accepted").length
             assert.strictEqual(machine.files.size, accepted, "only accepted outputs are left")
             const error = yield* Fiber.join(running)
@@ -329,6 +355,27 @@ describe("JobManager", () => {
             assert.strictEqual((yield* jobs.cancel(id)).status, "cancelled")
           })
       )
+    )
+
+    it.effect("while an interrupted run is still stopping: the wish counts", () =>
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>()
+        const machine = Fakes.machine(() => Effect.onInterrupt(Effect.never, () => Deferred.await(gate)))
+        yield* on(machine, (jobs) =>
+          Effect.gen(function* () {
+            const { id } = yield* jobs.create(Fakes.job(2))
+            const running = yield* Effect.forkChild(jobs.run(id, out))
+            yield* settle
+            yield* Effect.forkChild(Fiber.interrupt(running))
+            const cancelling = yield* Effect.forkChild(jobs.cancel(id))
+            yield* settle
+            yield* Deferred.succeed(gate, undefined)
+            yield* pass("2 seconds")
+            assert.strictEqual((yield* Fiber.join(cancelling)).status, "cancelled")
+            yield* jobs.delete(id)
+          })
+        )
+      })
     )
 
     it.effect("twice at once ends once", () =>
