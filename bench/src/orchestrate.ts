@@ -1,0 +1,108 @@
+/**
+ * Runs N chunks through one way of orchestrating them, with work that costs nothing; prints microseconds and held bytes
+ * per chunk. Usage: node orchestrate.ts core|promises|effect CHUNKS CONCURRENCY
+ */
+import { JobManager, JobRepository, OutputCheck, WorkerAdapter, Workspace } from "@helios-infra/core"
+import { Effect, Layer, Schedule } from "effect"
+import process from "node:process"
+import { heldBytes, timed } from "./Measure.ts"
+
+const [way = "core", count = "10000", slots = "50"] = process.argv.slice(2)
+const total = Number(count)
+const concurrency = Number(slots)
+
+const result = (location: string): WorkerAdapter.WorkerResult => ({
+  exitCode: 0,
+  stdout: "",
+  stderr: "",
+  durationMs: 0,
+  output: { location, bytes: 1 }
+})
+
+/** Everything on: events in a journal, retries, both time limits, progress. */
+const core = async (chunks: number): Promise<{ readonly ms: number; readonly held: number }> => {
+  const workspace = Workspace.Workspace.of({
+    root: "/job",
+    place: ({ attempt, chunkId, run }) => Effect.succeed(`/job/${run}.${chunkId}.${attempt}`),
+    locate: (output) => Effect.succeed(output.location),
+    stat: () => Effect.succeedSome({ bytes: 1 }),
+    publish: () => Effect.void,
+    stage: () => Effect.die("nothing is stitched here"),
+    remove: () => Effect.void
+  })
+  const adapter = WorkerAdapter.layer({
+    info: { name: "no-op", where: "local", stop: "always" },
+    execute: (job) => Effect.succeed(result(job.meta.output._tag === "File" ? job.meta.output.path : ""))
+  })
+  const spec = {
+    metadata: { totalFrames: chunks, fps: 30 },
+    chunks: Array.from({ length: chunks }, (_, id) => ({
+      id,
+      startFrame: id,
+      frameCount: 1,
+      outputFile: `part_${id}.mov`,
+      command: "render {output}"
+    }))
+  }
+  return await Effect.gen(function* () {
+    const jobs = yield* JobManager.JobManager
+    const { id } = yield* jobs.create(spec)
+    const before = heldBytes()
+    const running = jobs.run(id, { concurrency, retries: 2, attemptTimeout: "1 hour", stallTimeout: "1 minute" })
+    let state: unknown
+    const ms = yield* Effect.promise(() =>
+      timed(() => Effect.runPromise(Effect.map(running, (ended) => (state = ended))))
+    )
+    const held = heldBytes() - before
+    return { ms, held: state === undefined ? Number.NaN : held }
+  }).pipe(
+    Effect.provide(
+      JobManager.layer.pipe(
+        Layer.provide([
+          JobRepository.layerMemory,
+          adapter,
+          OutputCheck.layerTrusting,
+          Layer.succeed(Workspace.Workspace, workspace)
+        ])
+      )
+    ),
+    Effect.runPromise
+  )
+}
+
+/** As little as possible: no retry, no limit, no record of anything. */
+const promises = async (chunks: number) => {
+  const execute = async (id: number) => result(`/job/${id}`)
+  let next = 0
+  const slot = async (): Promise<void> => {
+    // oxlint-disable-next-line no-await-in-loop
+    while (next < chunks) await execute(next++)
+  }
+  const ms = await timed(() => Promise.all(Array.from({ length: concurrency }, slot)))
+  return { ms, held: 0 }
+}
+
+/** What one would write with Effect: a retry and a limit for each, and nothing kept. */
+const effect = async (chunks: number) => {
+  const one = (id: number) =>
+    Effect.suspend(() => Effect.succeed(result(`/job/${id}`))).pipe(
+      Effect.timeout("1 hour"),
+      Effect.retry({ times: 2, schedule: Schedule.exponential("1 second") })
+    )
+  const ids = Array.from({ length: chunks }, (_, id) => id)
+  const ms = await timed(() => Effect.runPromise(Effect.forEach(ids, one, { concurrency, discard: true })))
+  return { ms, held: 0 }
+}
+
+const ways = new Map([
+  ["core", core],
+  ["promises", promises],
+  ["effect", effect]
+])
+const run = ways.get(way)
+if (run === undefined) throw new Error(`no such way: ${way}`)
+// Warm, and not measured.
+await run(20_000)
+await run(20_000)
+const { held, ms } = await run(total)
+process.stdout.write(JSON.stringify({ micros: (ms * 1000) / total, heldBytes: held / total }))
