@@ -1,4 +1,4 @@
-import { LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
+import { FileJobRepository, LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
 import {
   JobError,
   JobExecutor,
@@ -213,5 +213,60 @@ describe("LocalWorkerAdapter", () => {
       await new JobExecutor(job([shows]), options).execute()
       delete process.env["HELIOS_TEST_SECRET"]
       assert.strictEqual(await fs.readFile(path.join(jobDir, "0.txt"), "utf8"), "undefined7")
+    }))
+})
+
+describe("FileJobRepository", () => {
+  it("keeps jobs for the next process, with their logs", () =>
+    inFolder(async (folder) => {
+      const dir = path.join(folder, "jobs")
+      const first = new JobManager({ repository: new FileJobRepository(dir) })
+      const { id } = await first.createJob(
+        job([writes("a"), node("console.error('no'); process.exit(1)")], { id: "film" })
+      )
+      const options = { workerAdapter: new LocalWorkerAdapter(), jobDir: folder, concurrency: 1, retries: 0 }
+      await rejection(first.runJob(id, options))
+
+      const second = new JobManager({ repository: new FileJobRepository(dir) })
+      const state = await second.getJob(id)
+      assert.deepStrictEqual(state, await first.getJob(id))
+      assert.strictEqual(state?.status, "failed")
+      assert.strictEqual((await second.logsOf(id)).at(-1)?.log, "no")
+      assert.deepStrictEqual(
+        (await second.listJobs()).map(({ id }) => id),
+        ["film"]
+      )
+    }))
+
+  it("is a repository of whole jobs as well", () =>
+    inFolder(async (dir) => {
+      const elsewhere = new JobManager()
+      const { id } = await elsewhere.createJob(job([writes("a"), writes("b")]))
+      const workerAdapter = {
+        execute: async (job: WorkerJob) => ({
+          exitCode: job.command.includes("'b'") ? 1 : 0,
+          stdout: "",
+          stderr: "",
+          durationMs: 0
+        })
+      }
+      await rejection(elsewhere.runJob(id, { workerAdapter, concurrency: 1, retries: 0 }))
+      const state = await elsewhere.getJob(id)
+      assert(state !== null)
+
+      const repository = new FileJobRepository(dir)
+      assert.isNull(await repository.get(id))
+      await repository.delete(id)
+      await repository.save(state)
+      await repository.save(state)
+      const taken = await repository.get(id)
+      assert.deepStrictEqual(
+        taken?.chunks.map(({ attempts, error, output, status }) => ({ attempts, error: error?._tag, output, status })),
+        state.chunks.map(({ attempts, error, output, status }) => ({ attempts, error: error?._tag, output, status }))
+      )
+      assert.deepStrictEqual([taken?.status, taken?.spec], ["failed", state.spec])
+      assert.strictEqual((await repository.list()).length, 1)
+      await repository.delete(id)
+      assert.deepStrictEqual(await repository.list(), [])
     }))
 })

@@ -80,7 +80,16 @@ export const valueOf = <A>(exit: Exit.Exit<A, Failure>, signal?: AbortSignal): A
   const { jobId, reason } = failure._tag === "JobError" ? failure : { jobId: undefined, reason: failure }
   if (jobId !== undefined && reason._tag === "JobCancelled") throw new JobCancelled({ jobId })
   if (jobId !== undefined && reason._tag === "JobPaused") throw new JobPaused({ jobId })
+  quiet(reason)
   throw new JobError({ reason, ...(jobId === undefined ? undefined : { jobId }) })
+}
+
+/** Takes the engine's own frames out of the errors in an error: they say nothing of the caller, and bury who it is. */
+const quiet = (error: unknown): void => {
+  if (!(error instanceof Error)) return
+  if (/~effect\/|FiberImpl/.test(error.stack ?? "")) error.stack = `${error.name}: ${error.message}`
+  if (Predicate.hasProperty(error, "reason")) quiet(error.reason)
+  if (Predicate.hasProperty(error, "last")) quiet(error.last)
 }
 
 // ---
