@@ -225,7 +225,7 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
       Stream.unwrap(
         Effect.gen(function* () {
           const journal = yield* journalFolder.open(dir, jobId)
-          const change = yield* folderChanges.watch(journal.folder, "contents")
+          const changed = yield* folderChanges.watch(journal.folder, "contents")
           const reader = journalReader.make(journal, after)
           const reading = Semaphore.makeUnsafe(1)
           let rest: Array<JobRecord> | undefined
@@ -246,7 +246,7 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
           const next: Effect.Effect<ReadonlyArray<JobRecord> | undefined, RepositoryError> = Effect.suspend(() =>
             Effect.flatMap(look, ({ ended, records }) => {
               if (records !== undefined && records.length > 0) return Effect.succeed(records)
-              return ended ? Effect.undefined : Effect.andThen(change, next)
+              return ended ? Effect.undefined : Effect.andThen(changed.next, next)
             })
           )
           return pieces(untilGone(next))
@@ -257,7 +257,7 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
       Stream.unwrap(
         Effect.gen(function* () {
           const journal = yield* journalFolder.open(dir, jobId)
-          const change = yield* folderChanges.watch(journal.folder, "names")
+          const changed = yield* folderChanges.watch(journal.folder, "names")
           const run = journalFolder.runsOf(yield* journalFolder.names(journal))[0] ?? 0
           const seen = new Set<string>()
           const next: Effect.Effect<ReadonlyArray<JobRequest> | undefined, RepositoryError> = Effect.gen(function* () {
@@ -266,7 +266,7 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
               if (!(yield* journal.isThere) || journalFolder.runsOf(names)[0] !== run) return undefined
               const found = yield* journalRequests.unseen(journal, run, names, seen)
               if (found.length > 0) return found
-              yield* change
+              yield* changed.next
             }
           })
           return pieces(untilGone(next))

@@ -28,6 +28,8 @@ type Jobs = JobRepository.JobRepository["Service"]
 
 const segment = (folder: string, run: number) => path.join(folder, `run-${String(run).padStart(4, "0")}.ndjson`)
 
+const jsonOf = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(Schema.Array(JobEvent.JobRecord))))
+
 const modeOf = (file: string) => Effect.promise(() => fs.stat(file).then(({ mode }) => mode & 0o777))
 
 /** Ids that file systems, shells and people stumble over. */
@@ -178,9 +180,8 @@ describe("FileJobRepository", () => {
         const { jobs } = yield* setUp
         const writer = yield* open(jobs)
         const appended = yield* writer.append(events)
-        const json = Schema.encodeSync(Schema.toCodecJson(Schema.Array(JobEvent.JobRecord)))
         const read = yield* journal(jobs, "job", 1)
-        assert.deepStrictEqual(JSON.stringify(json(read)), JSON.stringify(json(appended)))
+        assert.deepStrictEqual(jsonOf(read), jsonOf(appended))
         for (const { event } of read) {
           if (event._tag === "AttemptEnded" && event.error !== undefined) {
             assert.instanceOf(event.error, WorkerError.WorkerError)

@@ -65,7 +65,9 @@ export const appendAll = Effect.fnUntraced(function* (jobs: Jobs, ...founds: Rea
 }, Effect.scoped)
 
 export const errorOf = <A, R>(effect: Effect.Effect<A, JobRepository.RepositoryError, R>) =>
-  Effect.tap(Effect.flip(effect), (error) => Effect.sync(() => assert.strictEqual(error._tag, "RepositoryError")))
+  Effect.tap(Effect.flip(Effect.asVoid(effect)), (error) =>
+    Effect.sync(() => assert.strictEqual(error._tag, "RepositoryError"))
+  )
 
 export const reasonOf = <A, R>(effect: Effect.Effect<A, JobRepository.RepositoryError, R>) =>
   Effect.map(errorOf(effect), ({ reason }) => reason._tag)

@@ -9,26 +9,28 @@ import { watch as watchFolder } from "node:fs"
 /** How long a change can stay unseen where the system tells of none: on network file systems, or out of watches. */
 const longest = Duration.millis(200)
 
-/**
- * Watches until the scope closes. The effect it gives waits for a change since it returned last, or a fifth of a second.
- * `names` asks for files that come and go alone, not for what is written to them.
- */
-export const watch: (
-  folder: string,
-  what: "names" | "contents"
-) => Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.fnUntraced(function* (folder, what) {
-  const latch = Latch.makeUnsafe(false)
-  yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const watcher = Result.try(() =>
-        watchFolder(folder, { persistent: false }, (event) => {
-          if (what === "contents" || event === "rename") latch.openUnsafe()
-        })
-      )
-      if (Result.isFailure(watcher)) return undefined
-      return watcher.success.on("error", () => latch.openUnsafe())
-    }),
-    (watcher) => Effect.sync(() => watcher?.close())
-  )
-  return latch.await.pipe(Effect.timeoutOption(longest), Effect.andThen(Effect.sync(() => latch.closeUnsafe())))
-})
+/** A folder that is being watched. */
+export interface FolderChanges {
+  /** Waits for a change since it returned last, or a fifth of a second. */
+  readonly next: Effect.Effect<void>
+}
+
+/** Watches until the scope closes. `names` asks for files that come and go alone, not for what is written to them. */
+export const watch: (folder: string, what: "names" | "contents") => Effect.Effect<FolderChanges, never, Scope.Scope> =
+  Effect.fnUntraced(function* (folder, what) {
+    const latch = Latch.makeUnsafe(false)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const watcher = Result.try(() =>
+          watchFolder(folder, { persistent: false }, (event) => {
+            if (what === "contents" || event === "rename") latch.openUnsafe()
+          })
+        )
+        if (Result.isFailure(watcher)) return undefined
+        return watcher.success.on("error", () => latch.openUnsafe())
+      }),
+      (watcher) => Effect.sync(() => watcher?.close())
+    )
+    const next = latch.await.pipe(Effect.timeoutOption(longest), Effect.andThen(Effect.sync(() => latch.closeUnsafe())))
+    return { next }
+  })

@@ -185,7 +185,7 @@ export const parseHeader = (bytes: Buffer): Result.Result<Header | number | unde
 
 const decodeHeader = Schema.decodeUnknownOption(Header)
 const decodeVersion = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ format: Schema.String, version: Schema.Number }))
+  Schema.fromJsonString(Schema.Struct({ format: Schema.String, version: Schema.Finite }))
 )
 
 /** The records of whole lines, from a place in a run's file on, up to the first that is damaged. */
