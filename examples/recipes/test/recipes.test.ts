@@ -52,9 +52,8 @@ describe("recipes", () => {
 
   it("shows in the README the programs that were run", async () => {
     const readme = await readFile(resolve(import.meta.dirname, "../../../README.md"), "utf8")
-    for (const name of ["embed.ts", "embed-promise.mjs"]) {
-      assert.include(readme, `\n${await readFile(source(name), "utf8")}\`\`\``)
-    }
+    const programs = await Promise.all(["embed.ts", "embed-promise.mjs"].map((name) => readFile(source(name), "utf8")))
+    for (const program of programs) assert.include(readme, `\n${program}\`\`\``)
   })
 
   it("says what is wrong with a job file", () =>

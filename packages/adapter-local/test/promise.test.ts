@@ -1,3 +1,4 @@
+// oxlint-disable eslint/no-await-in-loop -- the cases of these tests go one after the other
 import { FileJobRepository, LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
 import {
   JobError,
@@ -5,6 +6,7 @@ import {
   JobManager,
   type JobSpec,
   RenderFailed,
+  WorkerError,
   type WorkerJob
 } from "@helios-infra/core/promise"
 import { existsSync, readFileSync } from "node:fs"
@@ -168,7 +170,8 @@ describe("LocalWorkerAdapter", () => {
       const result = await adapter.execute(attempt)
       assert.deepStrictEqual([result.exitCode, result.output], [0, { location: place, bytes: 1 }])
       const failed = await rejection(adapter.execute({ ...attempt, command: node("process.exit(4)") }))
-      assert.instanceOf((failed as { reason: unknown }).reason, RenderFailed)
+      assert.instanceOf(failed, WorkerError)
+      assert.instanceOf(failed.reason, RenderFailed)
       const stop = new AbortController()
       const running = rejection(
         adapter.execute({ ...attempt, command: node("setInterval(() => {}, 1000)") }, { signal: stop.signal })

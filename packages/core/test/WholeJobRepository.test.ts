@@ -6,6 +6,7 @@ import type { RepositoryError } from "../src/JobRepository.ts"
 import * as JobState from "../src/JobState.ts"
 import * as WholeJobRepository from "../src/WholeJobRepository.ts"
 import * as Journals from "./Journals.ts"
+import { untyped } from "./promise/Plain.ts"
 
 const created: JobEvent = { _tag: "JobCreated", version: 1, spec: Journals.spec([10, 10]) }
 const lost: JobEvent = { _tag: "OutputLost", chunk: 1, attempt: 1, found: "nothing" }
@@ -44,7 +45,7 @@ describe("journalOf", () => {
     ([{ records }]) => {
       const state = JobState.fold("job", records)
       assert.isDefined(state)
-      const stored: JobState.JobState = JSON.parse(JSON.stringify(state))
+      const stored: JobState.JobState = untyped(JSON.parse(JSON.stringify(state)))
       const journal = WholeJobRepository.journalOf(stored)
       assert.deepStrictEqual(JobState.fold("job", journal), stored)
       const first = journal[0]?.revision ?? 0

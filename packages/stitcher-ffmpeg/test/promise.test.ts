@@ -1,3 +1,4 @@
+// oxlint-disable eslint/no-await-in-loop -- the cases of these tests go one after the other
 import { path as ffmpegPath } from "@ffmpeg-installer/ffmpeg"
 import { JobError, JobExecutor, type JobSpec, StitchError, type WorkerJob } from "@helios-infra/core/promise"
 import { FfmpegStitcher } from "@helios-infra/stitcher-ffmpeg/promise"

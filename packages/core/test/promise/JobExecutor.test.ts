@@ -1,3 +1,4 @@
+// oxlint-disable eslint/no-await-in-loop -- the cases of these tests go one after the other
 import {
   type ChunkProgress,
   JobError,
@@ -6,10 +7,23 @@ import {
   RenderFailed,
   Throttled,
   Refused,
-  WorkerError
+  WorkerError,
+  type WorkerResult
 } from "@helios-infra/core/promise"
 import { assert, describe, it } from "vitest"
-import { Adapter, chunkOf, gate, job, ok, rejection, Stitcher, untilAborted } from "./Plain.ts"
+import {
+  Adapter,
+  chunkOf,
+  gate,
+  job,
+  ok,
+  rejection,
+  Stitcher,
+  untilAborted,
+  untyped,
+  messageOf,
+  rejected
+} from "./Plain.ts"
 
 const lastReason = async (promise: Promise<unknown>) => {
   const error = await rejection(promise)
@@ -113,13 +127,13 @@ describe("JobExecutor", () => {
   })
 
   it("goes on when onProgress throws or rejects", async () => {
-    for (const onProgress of [
+    for (const onProgress of untyped<ReadonlyArray<() => void>>([
       () => {
         throw new Error("a bug of the user")
       },
       () => Promise.reject(new Error("a bug of the user")),
       () => new Promise<void>(() => {})
-    ]) {
+    ])) {
       const result = await new JobExecutor(job(2), { workerAdapter: new Adapter(), onProgress }).execute()
       assert.strictEqual(result.exitCode, 0)
     }
@@ -131,7 +145,7 @@ describe("JobExecutor", () => {
       [undefined, /the stitcher gave undefined/],
       ["done", /the stitcher gave "done"/]
     ] as const) {
-      const stitcher = { stitch: async () => answer as never }
+      const stitcher = { stitch: async () => untyped<WorkerResult>(answer) }
       const options = { workerAdapter: new Adapter(), stitcher, outputFile: "film.mp4" }
       const error = await rejection(new JobExecutor(job(1), options).execute())
       assert.instanceOf(error, JobError)
@@ -169,7 +183,7 @@ describe("JobExecutor", () => {
       ["an Error", new Error("socket hang up"), "socket hang up"],
       ["an object", { code: 7 }, '{"code":7}']
     ])("that rejects with %s is a lost worker, tried again", async (_, thrown, said) => {
-      const workerAdapter = new Adapter(() => Promise.reject(thrown))
+      const workerAdapter = new Adapter(() => rejected(thrown))
       const reason = await lastReason(new JobExecutor(job(1), { ...fast, workerAdapter, retries: 2 }).execute())
       assert.strictEqual(workerAdapter.jobs.length, 3)
       assert.instanceOf(reason, WorkerLost)
@@ -221,19 +235,19 @@ describe("JobExecutor", () => {
       ["a text", "done"],
       ["an exit code that is none", { exitCode: "0" }]
     ])("that resolves with %s has not rendered anything", async (_, answer) => {
-      const workerAdapter = { execute: async () => answer as never }
+      const workerAdapter = { execute: async () => untyped<WorkerResult>(answer) }
       const reason = await lastReason(new JobExecutor(job(1), { ...fast, workerAdapter, retries: 0 }).execute())
       assert.match(reason.message, /its adapter gave .* in place of/)
     })
 
     it("needs to give no more than an exit code", async () => {
-      const workerAdapter = { execute: async () => ({ exitCode: 0 }) as never }
+      const workerAdapter = { execute: async () => untyped<WorkerResult>({ exitCode: 0 }) }
       assert.strictEqual((await new JobExecutor(job(1), { workerAdapter }).execute()).exitCode, 0)
     })
 
     it("that was killed has failed, and what it printed is kept to a bounded tail", async () => {
       const workerAdapter = {
-        execute: async () => ({ exitCode: null, stderr: `${"x".repeat(1_000_000)}the end` }) as never
+        execute: async () => untyped<WorkerResult>({ exitCode: null, stderr: `${"x".repeat(1_000_000)}the end` })
       }
       const reason = await lastReason(new JobExecutor(job(1), { ...fast, workerAdapter, retries: 0 }).execute())
       assert(reason._tag === "RenderFailed")
@@ -257,7 +271,7 @@ describe("JobExecutor", () => {
       const workerAdapter = new Adapter(async (_, { report }) => {
         late = () => report({ _tag: "Assigned", handle: "late" })
         for (const garbage of [undefined, "frame 1", { _tag: "Frames", done: Number.NaN }, { _tag: "Line" }]) {
-          report(garbage as never)
+          report(untyped(garbage))
         }
         return ok
       })
@@ -327,7 +341,7 @@ describe("JobExecutor", () => {
         return untilAborted(signal)
       })
       const error = await rejection(new JobExecutor(job(1), { workerAdapter, signal: controller.signal }).execute())
-      assert.strictEqual((error as Error).name, "AbortError")
+      assert.propertyVal(error, "name", "AbortError")
     })
 
     it("that came before rejects at once and starts nothing", async () => {
@@ -351,7 +365,7 @@ describe("JobExecutor", () => {
       }
       const options = { workerAdapter: new Adapter(), stitcher, outputFile: "film.mp4", signal: controller.signal }
       const error = await rejection(new JobExecutor(job(1), options).execute())
-      assert.strictEqual((error as Error).message, "stop")
+      assert.strictEqual(messageOf(error), "stop")
       assert.isTrue(settled)
     })
 
@@ -373,7 +387,7 @@ describe("JobExecutor", () => {
       const seen: Array<number> = []
       const onProgress = ({ percent }: ChunkProgress) => seen.push(percent)
       const error = await rejection(new JobExecutor(job(1), { workerAdapter, signal, onProgress }).execute())
-      assert.strictEqual((error as Error).message, "stop")
+      assert.strictEqual(messageOf(error), "stop")
       assert.isTrue(settled, "its slot was not free before")
       assert.deepStrictEqual(seen, [])
     })

@@ -67,10 +67,10 @@ export class Store implements JobRepository {
   }
   async get(jobId: string): Promise<JobState | null> {
     const row = this.rows.get(jobId)
-    return row === undefined ? null : JSON.parse(row)
+    return row === undefined ? null : untyped(JSON.parse(row))
   }
   async list(): Promise<Array<JobState>> {
-    return Array.from(this.rows.values(), (row) => JSON.parse(row))
+    return Array.from(this.rows.values(), (row) => untyped(JSON.parse(row)))
   }
   async delete(jobId: string): Promise<void> {
     this.rows.delete(jobId)
@@ -102,3 +102,15 @@ export const rejection = (promise: Promise<unknown>): Promise<unknown> =>
     },
     (error: unknown) => error
   )
+
+/** What plain JavaScript passes without anybody checking it. */
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion, typescript/no-unnecessary-type-parameters -- it has no types
+export const untyped = <T>(value: unknown): T => value as T
+
+/** A promise that is rejected with anything. */
+// oxlint-disable-next-line typescript/prefer-promise-reject-errors -- which need not be an error
+export const rejected = (reason: unknown): Promise<never> => Promise.reject(reason)
+
+/** What an error says. */
+export const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : `no error: ${String(error)}`

@@ -1,3 +1,4 @@
+// oxlint-disable eslint/no-await-in-loop -- the cases of these tests go one after the other
 import { execFile } from "node:child_process"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"

@@ -1,20 +1,20 @@
-import {
-  type AttemptLog,
+import type {
+  AttemptLog,
   InMemoryJobRepository,
-  type JobExecutionOptions,
+  JobExecutionOptions,
   JobExecutor,
   JobManager,
-  type JobManagerOptions,
-  type JobProgress,
-  type JobRepository,
-  type JobSpec,
-  type JobState,
-  type OutputRef,
-  type VideoStitcher,
-  type WorkerAdapter,
-  type WorkerJob,
-  type WorkerResult,
-  type WorkerSignal
+  JobManagerOptions,
+  JobProgress,
+  JobRepository,
+  JobSpec,
+  JobState,
+  OutputRef,
+  VideoStitcher,
+  WorkerAdapter,
+  WorkerJob,
+  WorkerResult,
+  WorkerSignal
 } from "@helios-infra/core/promise"
 import { describe, expectTypeOf, it } from "vitest"
 

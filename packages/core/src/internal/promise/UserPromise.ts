@@ -17,7 +17,7 @@ export class Thrown extends Data.TaggedError("Thrown")<{ readonly value: unknown
 }
 
 /** How long a user's promise may take to settle once its signal is aborted. */
-export const settleTimeout = Duration.seconds(10)
+const settleTimeout = Duration.seconds(10)
 
 /** Calls it. `abandoned` is told when it had not settled in time after an abort; what it does then changes nothing. */
 export const call = <A>(
