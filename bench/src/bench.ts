@@ -7,6 +7,7 @@ import type { Row } from "./Measure.ts"
 
 const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<ReadonlyArray<Row>> }>> = new Map([
   ["orchestration", () => import("./orchestration.ts")],
+  ["journal", () => import("./journal.ts")],
   ["processes", () => import("./processes.ts")],
   ["render", () => import("./render.ts")],
   ["flood", () => import("./flood.ts")]

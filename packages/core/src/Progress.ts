@@ -59,6 +59,8 @@ export const make = (jobId: string, spec: JobSpec): Tracker => {
   const accepted = new Set<number>()
   // Keyed by chunk: one attempt of a chunk runs at a time.
   const running = new Map<number, { readonly attempt: number; done: number }>()
+  /** Told of attempts whose start has not come here yet: the journal may be slower than what attempts tell. */
+  const early = new Map<number, FramesDone>()
   let run = 0
   let status: JobStatus = "pending"
   let acceptedFrames = 0
@@ -84,12 +86,14 @@ export const make = (jobId: string, spec: JobSpec): Tracker => {
       case "AttemptStarted":
         if (!frameCounts.has(event.chunk) || accepted.has(event.chunk)) return
         running.set(event.chunk, { attempt: event.attempt, done: 0 })
+        framesDone(early.get(event.chunk))
         return
       case "AttemptEnded":
         running.delete(event.chunk)
         return
       case "ChunkAccepted": {
         running.delete(event.chunk)
+        early.delete(event.chunk)
         const frames = frameCounts.get(event.chunk)
         if (frames === undefined || accepted.has(event.chunk)) return
         accepted.add(event.chunk)
@@ -114,10 +118,15 @@ export const make = (jobId: string, spec: JobSpec): Tracker => {
     }
   }
 
-  const framesDone = (told: FramesDone): void => {
+  const framesDone = (told: FramesDone | undefined): void => {
+    if (told === undefined) return
     const { chunkId, done: frames } = told
     const chunk = running.get(chunkId)
-    if (chunk === undefined || told.attempt !== chunk.attempt || told.run !== run) return
+    if (chunk === undefined || told.attempt !== chunk.attempt || told.run !== run) {
+      if (!accepted.has(chunkId)) early.set(chunkId, told)
+      return
+    }
+    early.delete(chunkId)
     // Not `Math.max`, for which what is no number would be the most.
     if (frames > chunk.done) chunk.done = Math.min(frames, frameCounts.get(chunkId) ?? 0)
   }

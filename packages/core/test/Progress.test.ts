@@ -56,6 +56,15 @@ const follow = () => {
 }
 
 describe("Progress", () => {
+  it("keeps what an attempt told before its start was in the journal", () => {
+    const job = follow()
+    job.apply(runStarted(1))
+    job.frames(1, 1, 5)
+    assert.deepStrictEqual(job.now().running, [])
+    job.apply(started(1, 1))
+    assert.strictEqual(job.now().running[0]?.frames.done, 5)
+  })
+
   it("takes no notice of what an earlier run told", () => {
     const job = follow()
     job.apply(runStarted(1), started(1, 1))

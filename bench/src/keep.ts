@@ -1,0 +1,110 @@
+/**
+ * Runs N chunks that print 1 KiB each, and keeps the job; prints what that cost. Usage: node keep.ts folder|rewrite CHUNKS
+ */
+import { FileJobRepository } from "@helios-infra/adapter-local"
+import { JobManager, OutputCheck, WorkerAdapter, Workspace } from "@helios-infra/core"
+import { Effect, Layer, Stream } from "effect"
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import process from "node:process"
+import { timed } from "./Measure.ts"
+
+const [way = "folder", count = "3000"] = process.argv.slice(2)
+const chunks = Number(count)
+const log = "x".repeat(1023)
+
+/** Bytes that this process has had written to disk, where the system says so. */
+const written = async (): Promise<number> =>
+  Number(/write_bytes: (\d+)/.exec(await readFile("/proc/self/io", "utf8"))?.[1])
+
+const folderSize = async (dir: string): Promise<number> => {
+  const names = await readdir(dir, { recursive: true })
+  const sizes = await Promise.all(
+    names.map((name) => stat(join(dir, name)).then((file) => (file.isFile() ? file.size : 0)))
+  )
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+const spec = (total: number) => ({
+  metadata: { totalFrames: total, fps: 30 },
+  chunks: Array.from({ length: total }, (_, id) => ({
+    id,
+    startFrame: id,
+    frameCount: 1,
+    outputFile: `part_${id}.mov`,
+    command: "render {output}"
+  }))
+})
+
+const tools = Layer.mergeAll(
+  WorkerAdapter.layer({
+    info: { name: "no-op", where: "local", stop: "always" },
+    execute: (job, signal) =>
+      Effect.sync(() => {
+        signal({ _tag: "Line", stream: "stdout", text: log })
+        const location = job.meta.output._tag === "File" ? job.meta.output.path : ""
+        return { exitCode: 0, stdout: "", stderr: "", durationMs: 0, output: { location, bytes: 1 } }
+      })
+  }),
+  OutputCheck.layerTrusting,
+  Layer.succeed(Workspace.Workspace, {
+    root: "/job",
+    place: ({ attempt, chunkId, run }) => Effect.succeed(`/job/${run}.${chunkId}.${attempt}`),
+    locate: (output) => Effect.succeed(output.location),
+    stat: () => Effect.succeedSome({ bytes: 1 }),
+    publish: () => Effect.void,
+    stage: () => Effect.die("nothing is stitched here"),
+    remove: () => Effect.void
+  })
+)
+
+const folder = (dir: string, total: number) =>
+  Effect.gen(function* () {
+    const jobs = yield* JobManager.JobManager
+    const { id } = yield* jobs.create(spec(total))
+    const before = yield* Effect.promise(written)
+    const ms = yield* Effect.promise(() => timed(() => Effect.runPromise(jobs.run(id, { concurrency: 50 }))))
+    const bytes = (yield* Effect.promise(written)) - before
+    const logs = yield* Stream.runCollect(jobs.logs(id))
+    const kept = logs.filter((attempt) => attempt.log === log).length
+    return { ms, bytes, logs: kept, payload: total * (log.length + 1) }
+  }).pipe(
+    Effect.provide(JobManager.layer.pipe(Layer.provide([FileJobRepository.layer({ dir }), tools]))),
+    Effect.runPromise
+  )
+
+/** What the field does: the whole job into one file, whenever something of it changes. */
+const rewrite = async (dir: string, total: number) => {
+  const state = { ...spec(total), logs: Array.from({ length: total }, () => "") }
+  const before = await written()
+  let next = 0
+  let saving: Promise<void> = Promise.resolve()
+  const save = (): Promise<void> => {
+    saving = saving.then(() => writeFile(join(dir, "job.json"), JSON.stringify(state)))
+    return saving
+  }
+  const slot = async (): Promise<void> => {
+    while (next < total) {
+      state.logs[next++] = log
+      // oxlint-disable-next-line no-await-in-loop
+      await save()
+    }
+  }
+  const ms = await timed(() => Promise.all(Array.from({ length: 50 }, slot)))
+  const logs = state.logs.filter((kept) => kept === log).length
+  return { ms, bytes: (await written()) - before, logs, payload: total * (log.length + 1) }
+}
+
+const dir = await mkdtemp(join(tmpdir(), "helios-bench-"))
+try {
+  const run = way === "folder" ? folder : rewrite
+  if (way === "folder") await run(dir, 500)
+  const sizeBefore = await folderSize(dir)
+  const { bytes, logs, ms, payload } = await run(dir, chunks)
+  // Where the system does not count what is written, what lies there at the end is the least that was.
+  const onDisk = Number.isNaN(bytes) || bytes === 0 ? (await folderSize(dir)) - sizeBefore : bytes
+  process.stdout.write(JSON.stringify({ ms, amplification: onDisk / payload, logs }))
+} finally {
+  await rm(dir, { recursive: true, force: true })
+}
