@@ -3,7 +3,7 @@
  */
 import { FileJobRepository } from "@helios-infra/adapter-local"
 import { JobManager, OutputCheck, WorkerAdapter, Workspace } from "@helios-infra/core"
-import { Effect, Layer, Stream } from "effect"
+import { Duration, Effect, Layer, Stream } from "effect"
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -64,11 +64,11 @@ const folder = (dir: string, total: number) =>
     const jobs = yield* JobManager.JobManager
     const { id } = yield* jobs.create(spec(total))
     const before = yield* Effect.promise(written)
-    const ms = yield* Effect.promise(() => timed(() => Effect.runPromise(jobs.run(id, { concurrency: 50 }))))
+    const [took] = yield* Effect.timed(jobs.run(id, { concurrency: 50 }))
     const bytes = (yield* Effect.promise(written)) - before
     const logs = yield* Stream.runCollect(jobs.logs(id))
     const kept = logs.filter((attempt) => attempt.log === log).length
-    return { ms, bytes, logs: kept, payload: total * (log.length + 1) }
+    return { ms: Duration.toMillis(took), bytes, logs: kept, payload: total * (log.length + 1) }
   }).pipe(
     Effect.provide(JobManager.layer.pipe(Layer.provide([FileJobRepository.layer({ dir }), tools]))),
     Effect.runPromise

@@ -3,7 +3,7 @@
  * per chunk. Usage: node orchestrate.ts core|promises|effect CHUNKS CONCURRENCY
  */
 import { JobManager, JobRepository, OutputCheck, WorkerAdapter, Workspace } from "@helios-infra/core"
-import { Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Layer, Schedule } from "effect"
 import process from "node:process"
 import { heldBytes, timed } from "./Measure.ts"
 
@@ -20,7 +20,7 @@ const result = (location: string): WorkerAdapter.WorkerResult => ({
 })
 
 /** Everything on: events in a journal, retries, both time limits, progress. */
-const core = async (chunks: number): Promise<{ readonly ms: number; readonly held: number }> => {
+const core = (chunks: number): Promise<{ readonly ms: number; readonly held: number }> => {
   const workspace = Workspace.Workspace.of({
     root: "/job",
     place: ({ attempt, chunkId, run }) => Effect.succeed(`/job/${run}.${chunkId}.${attempt}`),
@@ -44,17 +44,14 @@ const core = async (chunks: number): Promise<{ readonly ms: number; readonly hel
       command: "render {output}"
     }))
   }
-  return await Effect.gen(function* () {
+  return Effect.gen(function* () {
     const jobs = yield* JobManager.JobManager
     const { id } = yield* jobs.create(spec)
     const before = heldBytes()
     const running = jobs.run(id, { concurrency, retries: 2, attemptTimeout: "1 hour", stallTimeout: "1 minute" })
-    let state: unknown
-    const ms = yield* Effect.promise(() =>
-      timed(() => Effect.runPromise(Effect.map(running, (ended) => (state = ended))))
-    )
+    const [took, state] = yield* Effect.timed(running)
     const held = heldBytes() - before
-    return { ms, held: state === undefined ? Number.NaN : held }
+    return { ms: Duration.toMillis(took), held: state.status === "completed" ? held : Number.NaN }
   }).pipe(
     Effect.provide(
       JobManager.layer.pipe(
