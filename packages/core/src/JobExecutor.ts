@@ -250,15 +250,11 @@ const summary = (cause: Cause.Cause<JobReason>): ErrorSummary => {
 }
 
 const makeOutputOf = (chunks: ReadonlyArray<JobSpec.Chunk>) => {
-  const places = new Map(chunks.map((chunk, index) => [chunk.id, { index, frameCount: chunk.frameCount }]))
-  return (chunkId: number, attempt: number, output: OutputRef): ChunkOutput => ({
-    index: 0,
-    frameCount: 0,
-    ...places.get(chunkId),
-    ...output,
-    chunkId,
-    attempt
-  })
+  const indexes = new Map(chunks.map((chunk, index) => [chunk.id, index]))
+  return (chunkId: number, attempt: number, output: OutputRef): ChunkOutput => {
+    const index = indexes.get(chunkId) ?? 0
+    return { ...output, index, chunkId, attempt, frameCount: chunks[index]?.frameCount ?? 0 }
+  }
 }
 
 /** By the stitcher, where there is one; else by the job file's merge command; else the chunks are the result. */

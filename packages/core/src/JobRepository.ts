@@ -178,10 +178,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
 
   const write = (job: MemoryJob, run: number, at: number, events: ReadonlyArray<JobEvent>): Array<JobRecord> => {
     const records = events.map((event, i) => ({ revision: job.records.length + i + 1, run, at, event }))
-    for (const record of records) {
-      job.records.push(record)
-      job.folding.apply(record)
-    }
+    for (const record of records) job.records.push(record)
     notify(job)
     return records
   }
@@ -251,6 +248,8 @@ const make = Effect.sync((): JobRepository["Service"] => {
     )
 
   const summary = (job: MemoryJob): JobSummary | undefined => {
+    // From where it was left: a list must not cost what all journals cost.
+    for (const record of job.records.slice(job.folding.state()?.revision ?? 0)) job.folding.apply(record)
     const state = job.folding.state()
     if (state === undefined) return undefined
     const { createdAt, id, progress, run, status, updatedAt } = state
