@@ -24,7 +24,7 @@ const cells = ({ budget, name, other, ours, ratio }: Row): ReadonlyArray<string>
   name,
   ours,
   other,
-  ratio.toFixed(2),
+  ratio.toPrecision(3),
   budget === undefined ? "" : `${budget.kept ? "kept" : "MISSED"}: ${budget.text}`
 ]
 

@@ -2,13 +2,14 @@
  * Runs N chunks that print 1 KiB each, and keeps the job; prints what that cost. Usage: node keep.ts folder|rewrite CHUNKS
  */
 import { FileJobRepository } from "@helios-infra/adapter-local"
-import { JobManager, OutputCheck, WorkerAdapter, Workspace } from "@helios-infra/core"
+import { JobManager } from "@helios-infra/core"
 import { Duration, Effect, Layer, Stream } from "effect"
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
 import { timed } from "./Measure.ts"
+import * as NoOp from "./NoOp.ts"
 
 const [way = "folder", count = "3000"] = process.argv.slice(2)
 const chunks = Number(count)
@@ -26,43 +27,10 @@ const folderSize = async (dir: string): Promise<number> => {
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-const spec = (total: number) => ({
-  metadata: { totalFrames: total, fps: 30 },
-  chunks: Array.from({ length: total }, (_, id) => ({
-    id,
-    startFrame: id,
-    frameCount: 1,
-    outputFile: `part_${id}.mov`,
-    command: "render {output}"
-  }))
-})
-
-const tools = Layer.mergeAll(
-  WorkerAdapter.layer({
-    info: { name: "no-op", where: "local", stop: "always" },
-    execute: (job, signal) =>
-      Effect.sync(() => {
-        signal({ _tag: "Line", stream: "stdout", text: log })
-        const location = job.meta.output._tag === "File" ? job.meta.output.path : ""
-        return { exitCode: 0, stdout: "", stderr: "", durationMs: 0, output: { location, bytes: 1 } }
-      })
-  }),
-  OutputCheck.layerTrusting,
-  Layer.succeed(Workspace.Workspace, {
-    root: "/job",
-    place: ({ attempt, chunkId, run }) => Effect.succeed(`/job/${run}.${chunkId}.${attempt}`),
-    locate: (output) => Effect.succeed(output.location),
-    stat: () => Effect.succeedSome({ bytes: 1 }),
-    publish: () => Effect.void,
-    stage: () => Effect.die("nothing is stitched here"),
-    remove: () => Effect.void
-  })
-)
-
 const folder = (dir: string, total: number) =>
   Effect.gen(function* () {
     const jobs = yield* JobManager.JobManager
-    const { id } = yield* jobs.create(spec(total))
+    const { id } = yield* jobs.create(NoOp.spec(total))
     const before = yield* Effect.promise(written)
     const [took] = yield* Effect.timed(jobs.run(id, { concurrency: 50 }))
     const bytes = (yield* Effect.promise(written)) - before
@@ -70,13 +38,13 @@ const folder = (dir: string, total: number) =>
     const kept = logs.filter((attempt) => attempt.log === log).length
     return { ms: Duration.toMillis(took), bytes, logs: kept, payload: total * (log.length + 1) }
   }).pipe(
-    Effect.provide(JobManager.layer.pipe(Layer.provide([FileJobRepository.layer({ dir }), tools]))),
+    Effect.provide(JobManager.layer.pipe(Layer.provide([FileJobRepository.layer({ dir }), NoOp.layer(log)]))),
     Effect.runPromise
   )
 
 /** What the field does: the whole job into one file, whenever something of it changes. */
 const rewrite = async (dir: string, total: number) => {
-  const state = { ...spec(total), logs: Array.from({ length: total }, () => "") }
+  const state = { ...NoOp.spec(total), logs: Array.from({ length: total }, () => "") }
   const before = await written()
   let next = 0
   let saving: Promise<void> = Promise.resolve()

@@ -2,74 +2,35 @@
  * Runs N chunks through one way of orchestrating them, with work that costs nothing; prints microseconds and held bytes
  * per chunk. Usage: node orchestrate.ts core|promises|effect CHUNKS CONCURRENCY
  */
-import { JobManager, JobRepository, OutputCheck, WorkerAdapter, Workspace } from "@helios-infra/core"
+import { JobManager, JobRepository } from "@helios-infra/core"
 import { Duration, Effect, Layer, Schedule } from "effect"
 import process from "node:process"
 import { heldBytes, timed } from "./Measure.ts"
+import * as NoOp from "./NoOp.ts"
 
 const [way = "core", count = "10000", slots = "50"] = process.argv.slice(2)
 const total = Number(count)
 const concurrency = Number(slots)
 
-const result = (location: string): WorkerAdapter.WorkerResult => ({
-  exitCode: 0,
-  stdout: "",
-  stderr: "",
-  durationMs: 0,
-  output: { location, bytes: 1 }
-})
-
 /** Everything on: events in a journal, retries, both time limits, progress. */
 const core = (chunks: number): Promise<{ readonly ms: number; readonly held: number }> => {
-  const workspace = Workspace.Workspace.of({
-    root: "/job",
-    place: ({ attempt, chunkId, run }) => Effect.succeed(`/job/${run}.${chunkId}.${attempt}`),
-    locate: (output) => Effect.succeed(output.location),
-    stat: () => Effect.succeedSome({ bytes: 1 }),
-    publish: () => Effect.void,
-    stage: () => Effect.die("nothing is stitched here"),
-    remove: () => Effect.void
-  })
-  const adapter = WorkerAdapter.layer({
-    info: { name: "no-op", where: "local", stop: "always" },
-    execute: (job) => Effect.succeed(result(job.meta.output._tag === "File" ? job.meta.output.path : ""))
-  })
-  const spec = {
-    metadata: { totalFrames: chunks, fps: 30 },
-    chunks: Array.from({ length: chunks }, (_, id) => ({
-      id,
-      startFrame: id,
-      frameCount: 1,
-      outputFile: `part_${id}.mov`,
-      command: "render {output}"
-    }))
-  }
   return Effect.gen(function* () {
     const jobs = yield* JobManager.JobManager
-    const { id } = yield* jobs.create(spec)
+    const { id } = yield* jobs.create(NoOp.spec(chunks))
     const before = heldBytes()
     const running = jobs.run(id, { concurrency, retries: 2, attemptTimeout: "1 hour", stallTimeout: "1 minute" })
     const [took, state] = yield* Effect.timed(running)
     const held = heldBytes() - before
     return { ms: Duration.toMillis(took), held: state.status === "completed" ? held : Number.NaN }
   }).pipe(
-    Effect.provide(
-      JobManager.layer.pipe(
-        Layer.provide([
-          JobRepository.layerMemory,
-          adapter,
-          OutputCheck.layerTrusting,
-          Layer.succeed(Workspace.Workspace, workspace)
-        ])
-      )
-    ),
+    Effect.provide(JobManager.layer.pipe(Layer.provide([JobRepository.layerMemory, NoOp.layer()]))),
     Effect.runPromise
   )
 }
 
 /** As little as possible: no retry, no limit, no record of anything. */
 const promises = async (chunks: number) => {
-  const execute = async (id: number) => result(`/job/${id}`)
+  const execute = async (id: number) => NoOp.result(`/job/${id}`)
   let next = 0
   const slot = async (): Promise<void> => {
     // oxlint-disable-next-line no-await-in-loop
@@ -82,7 +43,7 @@ const promises = async (chunks: number) => {
 /** What one would write with Effect: a retry and a limit for each, and nothing kept. */
 const effect = async (chunks: number) => {
   const one = (id: number) =>
-    Effect.suspend(() => Effect.succeed(result(`/job/${id}`))).pipe(
+    Effect.suspend(() => Effect.succeed(NoOp.result(`/job/${id}`))).pipe(
       Effect.timeout("1 hour"),
       Effect.retry({ times: 2, schedule: Schedule.exponential("1 second") })
     )
