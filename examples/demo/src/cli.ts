@@ -4,12 +4,11 @@
  *
  * An ordinary program that knows nothing of jobs: anything that can run a command line can run a chunk with it. It
  * prints `frame=N` as it goes, exits 0 only when the file holds exactly the frames and samples that were asked for, and
- * otherwise removes the file and says why. A signal ends it at once, and its browser with it.
+ * otherwise leaves no file and says why. A signal ends it at once, and its browser with it.
  */
 import { mkdtempSync, rmSync } from "node:fs"
-import { writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join, resolve } from "node:path"
+import { rename, writeFile } from "node:fs/promises"
+import { dirname, extname, join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { format, parseArgs } from "node:util"
 import { Renderer } from "@helios-project/renderer"
@@ -106,8 +105,10 @@ const listenToRenderer = (verbose: boolean): void => {
   Object.assign(console, { log: listen, info: listen, warn: listen, error: listen })
 }
 
-const render = async (request: Request, signal: AbortSignal): Promise<void> => {
+/** Renders into `scratch`; the file gets its name once it is known to be whole. */
+const render = async (request: Request, scratch: string, signal: AbortSignal): Promise<void> => {
   const { startFrame, frameCount, fps, width, height } = request
+  const draft = join(scratch, `draft${extname(request.output)}`)
   const ffmpeg = findFfmpeg()
   const chromium = await ensureChromium()
   Object.assign(process.env, chromium.env)
@@ -145,17 +146,19 @@ const render = async (request: Request, signal: AbortSignal): Promise<void> => {
       : { audioCodec: "pcm_s16le", audioTracks: [{ path: sound, offset: startFrame / fps }] })
   })
   const report = (frames: number): boolean => process.stdout.write(`frame=${frames}\n`)
-  await renderer.render(pathToFileURL(resolve(request.composition)).href, request.output, {
+  await renderer.render(pathToFileURL(resolve(request.composition)).href, draft, {
     signal,
     onProgress: (fraction) => report(Math.round(fraction * frameCount))
   })
-  await check(ffmpeg, request)
+  await check(ffmpeg, draft, request)
+  await rename(draft, request.output)
   report(frameCount)
 }
 
 /** The renderer's word is not taken for it: the file must hold what was asked for. */
-const check = async (ffmpeg: string, { output, startFrame, frameCount, fps, audio }: Request): Promise<void> => {
-  const streams = await listStreams(ffmpeg, output)
+const check = async (ffmpeg: string, draft: string, request: Request): Promise<void> => {
+  const { audio, fps, frameCount, output, startFrame } = request
+  const streams = await listStreams(ffmpeg, draft)
   const frames = streams.find((stream) => stream.kind === "video")?.packets.length ?? 0
   if (frames !== frameCount) throw new Error(`${output} holds ${frames} frames instead of ${frameCount}`)
   if (audio === undefined) return
@@ -168,15 +171,15 @@ const check = async (ffmpeg: string, { output, startFrame, frameCount, fps, audi
 // Nothing but a finished render makes this 0.
 process.exitCode = 1
 
-const scratch = mkdtempSync(join(tmpdir(), "helios-demo-chunk-"))
-process.on("exit", () => rmSync(scratch, { recursive: true, force: true }))
+// Beside the output, so that the finished file needs only a new name. Whatever still writes when this process ends has no
+// folder any more to leave anything in.
+let scratch: string | undefined
+process.on("exit", () => {
+  if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true, maxRetries: 3 })
+})
 
-let output: string | undefined
-const quit = (code: number): never => {
-  if (output !== undefined) rmSync(output, { force: true })
-  // Playwright kills the browser's whole process group when the process exits.
-  process.exit(code)
-}
+// Playwright kills the browser's whole process group when the process exits.
+const quit = (code: number): never => process.exit(code)
 const fail = (error: unknown): void => {
   if (error instanceof UsageError) {
     process.stderr.write(`${error.message}\n\n${usage}`)
@@ -205,8 +208,9 @@ try {
       quit(code)
     })
   }
-  output = request.output
-  await render(request, abort.signal)
+  rmSync(request.output, { force: true })
+  scratch = mkdtempSync(join(dirname(resolve(request.output)), ".helios-demo-chunk-"))
+  await render(request, scratch, abort.signal)
   process.exitCode = 0
 } catch (error) {
   fail(error)
