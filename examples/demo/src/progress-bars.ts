@@ -85,4 +85,7 @@ const asLines = (write: (line: string) => void): ProgressDisplay => {
 
 /** Shows progress on a stream: bars where it is a terminal, lines where it is not. */
 export const makeProgressDisplay = (stream: WriteStream | NodeJS.WritableStream): ProgressDisplay =>
-  "isTTY" in stream && stream.isTTY ? onTerminal(stream) : asLines((line) => stream.write(`${line}\n`))
+  // A terminal that does not say how wide it is cannot be drawn on.
+  "isTTY" in stream && stream.isTTY && stream.columns > 0
+    ? onTerminal(stream)
+    : asLines((line) => stream.write(`${line}\n`))
