@@ -73,7 +73,7 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
       yield* output.prepare.pipe(Effect.catch(fail))
 
       const frames = job.meta._tag === "Chunk" ? FrameProgress.make(job.meta.frameCount) : () => undefined
-      const ended = yield* Command.run({
+      const run = Command.run({
         args,
         cwd,
         env: { ...inherited, ...job.env },
@@ -90,21 +90,24 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
           if (done !== undefined) signal({ _tag: "Frames", done })
         },
         onLeftover: (pids) => signal({ _tag: "NotStopped", detail: notStopped(pids) })
-      }).pipe(
-        Effect.catch((error) => fail(reasonOf(error, cwd))),
-        Effect.onExit((exit) => (Exit.isSuccess(exit) && exit.value.exitCode === 0 ? Effect.void : output.discard))
-      )
+      }).pipe(Effect.catch((error) => fail(reasonOf(error, cwd))))
 
-      if (ended.exitCode !== 0) {
-        return yield* fail(
-          new RenderFailed({
-            exitCode: ended.exitCode,
-            ...(ended.signal === null ? {} : { signal: ended.signal }),
-            stderrTail: ended.stderr === "" ? ended.stdout : ended.stderr
-          })
-        )
-      }
-      const found = yield* output.collect.pipe(Effect.catch(fail))
+      const { ended, found } = yield* Effect.gen(function* () {
+        const ended = yield* run
+        if (ended.exitCode !== 0) {
+          return yield* fail(
+            new RenderFailed({
+              exitCode: ended.exitCode,
+              ...(ended.signal === null ? {} : { signal: ended.signal }),
+              stderrTail: ended.stderr === "" ? ended.stdout : ended.stderr
+            })
+          )
+        }
+        // Not stopped half-way: a file on its way to its place would be left behind.
+        const found = yield* Effect.uninterruptible(output.collect.pipe(Effect.catch(fail)))
+        return { ended, found }
+      }).pipe(Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : output.discard)))
+
       return {
         exitCode: 0,
         stdout: ended.stdout,
