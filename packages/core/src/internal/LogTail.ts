@@ -10,8 +10,13 @@ export const make = (limit: number): LogTail => {
   let length = 0
   return {
     push: (line) => {
-      // A cut in the middle of a character leaves half of it, which not every store takes.
-      const kept = line.length < limit ? line : line.slice(line.length - limit + 1).replace(/^[\uDC00-\uDFFF]/, "")
+      let kept = line
+      if (line.length >= limit) {
+        // What came before it would no longer join it. Half a character is left out: not every store takes it.
+        kept = line.slice(line.length - limit + 1).replace(/^[\uDC00-\uDFFF]/, "")
+        lines.length = 0
+        length = 0
+      }
       lines.push(kept)
       length += kept.length + 1
       while (length > limit) length -= (lines.shift()?.length ?? 0) + 1

@@ -32,6 +32,7 @@ describe("LogTail", () => {
     assert.strictEqual(textOf(5, ["😀😀😀😀"]), "😀😀")
     assert.strictEqual(textOf(4, ["😀😀😀😀"]), "😀")
     assert.strictEqual(textOf(2, ["😀😀😀😀"]), "")
+    assert.strictEqual(textOf(2, ["", "😀"]), "")
   })
 
   it("is not told apart by what is read from it in between", () => {
