@@ -180,7 +180,7 @@ describe("a later version", () => {
       ]) {
         const { message, reason } = yield* errorOf(operation)
         assert.strictEqual(reason._tag === "NewerVersion" && reason.found, 2)
-        assert.include(message, "version 2")
+        assert.include(message, "version 2, which a later @helios-infra/adapter-local wrote: update")
       }
       assert.deepStrictEqual(yield* ids(jobs), [])
       assert.strictEqual(yield* readText(file), text)

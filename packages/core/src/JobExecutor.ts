@@ -383,4 +383,4 @@ const invalid = (options: Options): string | undefined => {
 }
 
 const publish = (staged: Workspace.StagedOutput) =>
-  Effect.map(staged.publish, ({ bytes }) => ({ outputFile: staged.finalPath, bytes }))
+  Effect.map(staged.publish, (published) => ({ outputFile: staged.finalPath, ...published }))

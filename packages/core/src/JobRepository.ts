@@ -55,10 +55,13 @@ export class Corrupt extends Schema.TaggedError<Corrupt>()("Corrupt", { where: S
   }
 }
 
-/** The stored journal was written by a later version. */
-export class NewerVersion extends Schema.TaggedError<NewerVersion>()("NewerVersion", { found: Schema.Int }) {
+/** The stored journal was written by a later version of `writtenBy`, the package that keeps it. */
+export class NewerVersion extends Schema.TaggedError<NewerVersion>()("NewerVersion", {
+  found: Schema.Int,
+  writtenBy: Schema.String
+}) {
   override get message(): string {
-    return `its journal has version ${this.found}, which this version cannot read: update @helios-infra/core`
+    return `its journal has version ${this.found}, which a later ${this.writtenBy} wrote: update that package`
   }
 }
 

@@ -39,7 +39,10 @@ export const layerTrusting: Layer.Layer<OutputCheck> = Layer.succeed(OutputCheck
     result.output === undefined ? Effect.fail(missing(job, result, "no output")) : Effect.succeed(result.output)
 })
 
-/** Finds the output of an attempt and its size; fails where there is none, or an empty one. Looks into no file. */
+/**
+ * Finds the output of an attempt and its size; fails where there is none, an empty one, or one of another size than the
+ * worker told: who tells 0 does not know. Looks into no file.
+ */
 export const findOutput: (
   workspace: Workspace.Workspace["Service"],
   job: WorkerJob,
@@ -49,8 +52,13 @@ export const findOutput: (
   if (output === undefined) return yield* missing(job, result, "no output")
   const stat = yield* Effect.mapError(workspace.stat(output), (error) => missing(job, result, error.message))
   if (Option.isNone(stat)) return yield* missing(job, result, "no file")
-  if (stat.value.bytes === 0) return yield* missing(job, result, "an empty file")
-  return { ...output, bytes: stat.value.bytes }
+  const { bytes } = stat.value
+  if (bytes === 0) return yield* missing(job, result, "an empty file")
+  if (output.bytes !== 0 && output.bytes !== bytes) {
+    const expected = `the ${output.bytes} bytes that the worker told at ${targetOf(job)}`
+    return yield* failure(job, result, new OutputInvalid({ expected, found: `${bytes} bytes` }))
+  }
+  return { ...output, bytes }
 })
 
 /** Checks that the output is there and not empty, and no more. */

@@ -126,7 +126,7 @@ const decode = Effect.fnUntraced(function* (
 ): Effect.fn.Return<JobState, RepositoryError> {
   const version = Predicate.hasProperty(stored, "version") ? stored.version : undefined
   if (typeof version === "number" && Number.isSafeInteger(version) && version > 1) {
-    return yield* failure(jobId, new NewerVersion({ found: version }))
+    return yield* failure(jobId, new NewerVersion({ found: version, writtenBy: "@helios-infra/core" }))
   }
   const state = yield* decodeState(stored).pipe(
     Effect.mapError(({ issue }) => {

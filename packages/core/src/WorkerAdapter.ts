@@ -71,6 +71,7 @@ export type WorkerJob = typeof WorkerJob.Type
 export const OutputRef = Schema.Struct({
   /** An absolute path, or the URL or key of an artifact. */
   location: Schema.String,
+  /** Its size; 0 where whoever wrote it did not say. */
   bytes: Schema.Int,
   sha256: Schema.optionalKey(Schema.String),
   /** Decoded frames, where somebody counted them. */

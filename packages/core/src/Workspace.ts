@@ -47,8 +47,8 @@ export interface StagedOutput {
   readonly path: string
   /** The absolute path that it will have. */
   readonly finalPath: string
-  /** Gives the staged file its final name, atomically, in place of one that is there. */
-  readonly publish: Effect.Effect<{ readonly bytes: number }, WorkspaceError>
+  /** Gives the staged file its final name, atomically, in place of one that is there; `bytes` where its size is known. */
+  readonly publish: Effect.Effect<{ readonly bytes?: number }, WorkspaceError>
 }
 
 /**

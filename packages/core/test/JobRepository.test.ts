@@ -790,7 +790,7 @@ describe("RepositoryError", () => {
     perhapsRunning: new JobRepository.Running({ owner: { host: "render-3" }, alive: "unknown" }),
     fenced: new JobRepository.Fenced({ run: 2 }),
     corrupt: new JobRepository.Corrupt({ where: "run-0001.ndjson, line 7" }),
-    newerVersion: new JobRepository.NewerVersion({ found: 9 }),
+    newerVersion: new JobRepository.NewerVersion({ found: 9, writtenBy: "@helios-infra/adapter-local" }),
     unavailable: new JobRepository.Unavailable({ cause: new Error("disk full") })
   }
   const cases = Object.entries(reasons)
@@ -811,7 +811,7 @@ describe("RepositoryError", () => {
     ["perhapsRunning", "run by render-3 (which may be dead)"],
     ["fenced", "run 2 has been taken over by a later one"],
     ["corrupt", "run-0001.ndjson, line 7"],
-    ["newerVersion", "version 9, which this version cannot read: update @helios-infra/core"],
+    ["newerVersion", "version 9, which a later @helios-infra/adapter-local wrote: update that package"],
     ["unavailable", "disk full"]
   ] as const)("names the job and says what happened: %s", (name, words) => {
     const { message } = wrap(reasons[name])

@@ -75,11 +75,21 @@ describe("OutputCheck.layerPresence", () => {
     )
   }
 
-  it.effect("takes an output that is there, with the size that it has", () =>
+  it.effect("takes an output that is there, with the size that it has, also from who did not say one", () =>
     Effect.gen(function* () {
-      const output = yield* check(chunk(), result({ output: written }))
-      assert.deepStrictEqual(output, { ...written, bytes: 123 })
-    }).pipe(onMachine({ [place.path]: 123 }))
+      for (const bytes of [100, 0]) {
+        const output = yield* check(chunk(), result({ output: { ...written, bytes } }))
+        assert.deepStrictEqual(output, written)
+      }
+    }).pipe(onMachine({ [place.path]: 100 }))
+  )
+
+  it.effect.each([99, 101, 1])("fails an output of %s bytes of which the worker told 100", (bytes) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(check(chunk(), result({ output: written })))
+      assertInvalid(error, "the 100 bytes that the worker told at /job/part_7.mov", `${bytes} bytes`)
+      assert.include(error.message, "chunk 7 of job trailer, attempt 2")
+    }).pipe(onMachine({ [place.path]: bytes }))
   )
 
   it.effect("fails an attempt that names no output, though a file is there", () =>

@@ -33,7 +33,7 @@ const ended = (file: string | undefined): WorkerResult => ({
   stderr: "",
   durationMs: 1,
   workerId: "w1",
-  ...(file === undefined ? {} : { output: { location: file, bytes: 1 } })
+  ...(file === undefined ? {} : { output: { location: file, bytes: 0 } })
 })
 
 const check = (job: WorkerJob, result: WorkerResult, options?: FfmpegOutputCheck.Options) =>

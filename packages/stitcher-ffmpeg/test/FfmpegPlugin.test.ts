@@ -46,7 +46,7 @@ describe('{ "type": "ffmpeg" }', () => {
           output: { _tag: "File" as const, path: file }
         }
       })
-      const ended = { exitCode: 0, stdout: "", stderr: "", durationMs: 1, output: { location: file, bytes: 1 } }
+      const ended = { exitCode: 0, stdout: "", stderr: "", durationMs: 1, output: { location: file, bytes: 0 } }
       assert.strictEqual((yield* check(job(4), ended)).format?.codec, "h264")
       assert.match((yield* Effect.flip(check(job(5), ended))).message, /expected 5 frames, found 4/)
     })

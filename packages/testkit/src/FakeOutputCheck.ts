@@ -25,6 +25,9 @@ export const make = (options: Options = {}): Effect.Effect<OutputCheck["Service"
         if (output === undefined) return invalid("no output")
         const file = files.get(output.location)
         if (file === undefined) return invalid("no file")
+        if (output.bytes !== 0 && output.bytes !== file.bytes) {
+          return invalid(`${file.bytes} bytes where the worker told ${output.bytes}`)
+        }
         if (file.bytes === 0 || !isWhole(file)) return invalid(`${file.bytes} bytes for ${file.frames.length} frames`)
         const known = { ...output, bytes: file.bytes, frames: file.frames.length }
         if (job.meta._tag === "Merge") return Effect.succeed(known)

@@ -40,8 +40,8 @@ const bench = Effect.gen(function* () {
     }
   })
   const ended: WorkerResult = { exitCode: 0, stdout: "", stderr: "", durationMs: 1, workerId: "w1" }
-  // A worker does not know how large a file is that somebody else cut off.
-  const wrote: WorkerResult = { ...ended, output: { location, bytes: 1 } }
+  // A worker that does not know how large its file is; one that tells a size is another promise.
+  const wrote: WorkerResult = { ...ended, output: { location, bytes: 0 } }
   return { check, ended, job, location, rig, wrote }
 })
 
@@ -88,6 +88,14 @@ export const make = <E>(layer: Layer.Layer<OutputCheck | VideoRig, E>, options: 
           if (accepted.frames !== undefined) yield* same("its frames", accepted.frames, frameCount)
           yield* same("the frames of the file", yield* on.rig.frames(on.location), frames)
           yield* same("a second look", yield* on.check(on.job(), on.wrote), accepted)
+        })
+      ),
+      "an output of another size than the worker told is not accepted": promise((on) =>
+        Effect.gen(function* () {
+          const bytes = Option.getOrElse(yield* on.rig.size(on.location), () => 0)
+          const told = (bytes: number): WorkerResult => ({ ...on.ended, output: { location: on.location, bytes } })
+          yield* on.check(on.job(), told(bytes))
+          for (const wrong of [bytes - 1, bytes + 1]) yield* refuses(on, `${wrong} bytes`, on.job(), told(wrong))
         })
       ),
       "an attempt without an output is not accepted": promise((on) => refuses(on, "no output", on.job(), on.ended)),

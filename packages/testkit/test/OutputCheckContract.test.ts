@@ -41,6 +41,15 @@ describe("the contract of OutputCheck", () => {
     /without an output/
   )
   catches(
+    "one that does not mind what the worker told",
+    broken(
+      (check) =>
+        (job, { output, ...result }) =>
+          check(job, output === undefined ? result : { ...result, output: { ...output, bytes: 0 } })
+    ),
+    /another size than the worker told/
+  )
+  catches(
     "one that accepts nothing",
     broken(
       () => (job, result) =>

@@ -241,7 +241,10 @@ const readHeader = Effect.fnUntraced(function* (
     const header = journalLines.parseHeader(bytes)
     if (Result.isFailure(header)) return yield* damaged(jobId, target, header.failure)
     if (typeof header.success === "number") {
-      return yield* failure(jobId, new NewerVersion({ found: header.success }))
+      return yield* failure(
+        jobId,
+        new NewerVersion({ found: header.success, writtenBy: "@helios-infra/adapter-local" })
+      )
     }
     if (header.success !== undefined || bytes.length < length) return header.success
   }

@@ -422,7 +422,7 @@ describe("JobManager", () => {
     it("does not read a job that a later version wrote", async () => {
       const repository = Object.assign(new Store(), { get: async () => ({ ...state(), version: 2 }) })
       const error = await failure(new JobManager({ repository: untyped(repository) }).getJob("job"))
-      assert.match(error.message, /version 2.*update/)
+      assert.match(error.message, /version 2.*a later @helios-infra\/core wrote: update/)
     })
 
     it("waits for a slow store, and stores the end last", async () => {

@@ -21,7 +21,7 @@ export const make = (jobDir: string = "."): Workspace["Service"] => {
     publish: () => Effect.void,
     stage: (outputFile) => {
       const path = inside(outputFile)
-      return Effect.succeed({ path, finalPath: path, publish: Effect.succeed({ bytes: 0 }) })
+      return Effect.succeed({ path, finalPath: path, publish: Effect.succeed({}) })
     },
     remove: () => Effect.void
   })
