@@ -3,6 +3,7 @@
  * which chunk and attempt, and what to do.
  */
 import * as Schema from "effect/Schema"
+import { ArtifactError } from "./ArtifactStorage.ts"
 import { ChunkFailed } from "./ChunkScheduler.ts"
 import { RepositoryError } from "./JobRepository.ts"
 import { JobSpecError } from "./JobSpec.ts"
@@ -41,6 +42,7 @@ export const JobReason = Schema.Union([
   WorkerError,
   StitchError,
   WorkspaceError,
+  ArtifactError,
   RepositoryError
 ])
 

@@ -111,20 +111,29 @@ const normalize = (name: string): string | undefined => {
   return segments.join("/")
 }
 
+/** What is wrong with a name in the job's folder. */
+const misnamed = (name: string, example: string): string | undefined => {
+  if (name === "") return `must not be empty: name ${example}`
+  if (name.length > 1024) return `must have at most 1024 characters, has ${name.length}`
+  if (/[\0\p{Cs}]/u.test(name)) return `contains a character that no file name can: ${show(name)}`
+  if (name.includes("\\")) return `write / between folders, so that the job runs on any system, is ${show(name)}`
+  if (name.startsWith("/") || /^[a-z]:/i.test(name)) return `must be relative to the job's folder, is ${show(name)}`
+  if (normalize(name) === undefined) {
+    return `leads out of the job's folder: put the job file above its files, is ${show(name)}`
+  }
+  return undefined
+}
+
 const OutputFile = Schema.String.check(
   Schema.makeFilter((name) => {
-    if (name === "") return 'must not be empty: name a file such as "part_0.mov"'
-    if (name.length > 1024) return `must have at most 1024 characters, has ${name.length}`
-    if (/[\0\p{Cs}]/u.test(name)) return `contains a character that no file name can: ${show(name)}`
-    if (name.includes("\\")) return `write / between folders, so that the job runs on any system, is ${show(name)}`
-    if (name.startsWith("/") || /^[a-z]:/i.test(name)) {
-      return `must be relative to the job's folder, is ${show(name)}`
-    }
-    if (normalize(name) === undefined) {
-      return `leads out of the job's folder: put the job file above its outputs, is ${show(name)}`
-    }
+    const wrong = misnamed(name, 'a file such as "part_0.mov"')
+    if (wrong !== undefined) return wrong
     return !/(^|\/)\.{0,2}$/.test(name) || `names a folder: add a file name, is ${show(name)}`
   })
+)
+
+const AssetName = Schema.String.check(
+  Schema.makeFilter((name) => misnamed(name, 'a file or a folder such as "assets"') ?? true)
 )
 
 // ---------------------------------------------
@@ -193,7 +202,12 @@ export const Chunk: Schema.Codec<Chunk> = Schema.StructWithRest(Schema.Struct(ch
 export interface JobSpec {
   /** Names the job; whoever runs a job without one chooses one. */
   readonly id?: string
-  /** Where remote workers find the job's assets. */
+  /**
+   * Files and folders that the commands read, relative to the job's folder: with a storage, they are sent there for
+   * workers elsewhere.
+   */
+  readonly assets?: ReadonlyArray<string>
+  /** Where workers elsewhere find the list of the job's assets; set in the copy of the job file that is for them. */
   readonly assetsUrl?: string
   readonly metadata: Metadata
   /** In any order; together they hold every frame exactly once. */
@@ -211,6 +225,7 @@ export interface JobSpec {
 export const JobSpec: Schema.Codec<JobSpec> = Schema.StructWithRest(
   Schema.Struct({
     id: Schema.optionalKey(JobId),
+    assets: Schema.optionalKey(Schema.Array(AssetName)),
     assetsUrl: Schema.optionalKey(Schema.String),
     metadata: Metadata,
     chunks: Schema.Array(Chunk).check(

@@ -23,6 +23,25 @@ export const OutputTarget = Schema.Union([
 /** The type of {@link OutputTarget}. */
 export type OutputTarget = typeof OutputTarget.Type
 
+/** An artifact of one attempt: its key, and a URL for workers that are not to have credentials. */
+export const ArtifactPlace = Schema.Struct({ key: Schema.String, url: Schema.optionalKey(Schema.String) })
+
+/** The type of {@link ArtifactPlace}. */
+export type ArtifactPlace = typeof ArtifactPlace.Type
+
+/** What an attempt on another machine has in the job's storage. No two attempts share any of it. */
+export const AttemptArtifacts = Schema.Struct({
+  /** Where its output goes. */
+  output: ArtifactPlace,
+  /** Where all that its command printed goes. */
+  log: ArtifactPlace,
+  /** Is there once the attempt is not wanted any more. */
+  cancelled: ArtifactPlace
+})
+
+/** The type of {@link AttemptArtifacts}. */
+export type AttemptArtifacts = typeof AttemptArtifacts.Type
+
 const attemptFields = {
   jobId: Schema.String,
   /** The run of the job, counted from 1. */
@@ -52,7 +71,9 @@ export const WorkerJob = Schema.Struct({
       startFrame: Schema.Int,
       frameCount: Schema.Int,
       /** What the picture and sound must be, as far as it is known. */
-      format: VideoFormat.VideoFormat
+      format: VideoFormat.VideoFormat,
+      /** What it has in the job's storage, where there is one: workers elsewhere put their output there. */
+      artifacts: Schema.optionalKey(AttemptArtifacts)
     }),
     Schema.TaggedStruct("Merge", attemptFields)
   ]),

@@ -9,6 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as Defect from "./internal/Defect.ts"
 import type { OutputRef } from "./WorkerAdapter.ts"
 
@@ -51,18 +52,55 @@ export interface StagedOutput {
   readonly publish: Effect.Effect<{ readonly bytes?: number }, WorkspaceError>
 }
 
+/** A file of the job's folder that commands read. */
+export interface Asset {
+  /** Its name from the job's folder, with `/` between folders. */
+  readonly path: string
+  readonly bytes: number
+  /** The content's SHA-256 in lower-case hexadecimal. */
+  readonly sha256: string
+  readonly content: Stream.Stream<Uint8Array, WorkspaceError>
+}
+
+/** A file that was received. */
+export interface ReceivedFile {
+  /** Where it is, absolute. */
+  readonly path: string
+  readonly bytes: number
+  /** The content's SHA-256 in lower-case hexadecimal. */
+  readonly sha256: string
+}
+
+/**
+ * What brings the job's files to its storage and back, from workspaces that have real files.
+ *
+ * - `assets`: the files that are named, and those below folders that are named; each once, whatever names lead to it.
+ *   Names are meant from the workspace's `root`; neither they nor links may lead out of it.
+ * - `receive`: writes what comes from elsewhere to a place of its own among the job's attempts, with the extension of
+ *   `name`. When the stream fails, so does this, and nothing is left.
+ */
+export interface Transfer {
+  readonly assets: (names: ReadonlyArray<string>) => Stream.Stream<Asset, WorkspaceError>
+  readonly receive: <E>(
+    jobId: string,
+    name: string,
+    content: Stream.Stream<Uint8Array, E>
+  ) => Effect.Effect<ReceivedFile, WorkspaceError | E>
+}
+
 /**
  * The job's files.
  *
  * - `root`: the job's folder, absolute. Commands run here.
  * - `place`: an absolute path for one attempt's output, never given twice, with the extension of `outputFile`; its
  *   folder is there.
- * - `locate`: the local path of an output; brings a remote one here.
+ * - `locate`: the local path of an output.
  * - `stat`: whether an output is there, and how large it is.
  * - `publish`: puts an accepted output under the name that the job file gives it.
  * - `stage`: a place for the final file. `outputFile` is meant from `root` unless it is absolute. Fails at once where
  *   the folder cannot be written. What was not published when the scope closes is removed.
- * - `remove`: removes the job's attempts, but for the locations in `keep`.
+ * - `remove`: removes the job's attempts and what was received for it, but for the locations in `keep`.
+ * - `transfer`: what jobs with workers elsewhere need beside that.
  */
 export class Workspace extends Context.Service<
   Workspace,
@@ -80,5 +118,6 @@ export class Workspace extends Context.Service<
     readonly publish: (output: OutputRef, outputFile: string) => Effect.Effect<void, WorkspaceError>
     readonly stage: (outputFile: string) => Effect.Effect<StagedOutput, WorkspaceError, Scope.Scope>
     readonly remove: (jobId: string, keep: ReadonlyArray<string>) => Effect.Effect<void, WorkspaceError>
+    readonly transfer?: Transfer | undefined
   }
 >()("@helios-infra/core/Workspace") {}

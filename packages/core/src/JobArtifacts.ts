@@ -1,0 +1,396 @@
+/**
+ * A job whose workers are elsewhere: its file and assets go to a storage, what attempts write there comes back.
+ *
+ * ```
+ * assets/<sha256>                             a file that commands read, once for all jobs
+ * jobs/<job>/job.json                         the job file, for workers
+ * jobs/<job>/assets.json                      which asset is which file of the job's folder
+ * jobs/<job>/chunks/<chunk>/<run>.<attempt>/  output.mov, log.txt, cancelled
+ * ```
+ *
+ * {@link make} puts that around the services of a run: the adapter is told where each attempt's artifacts are, outputs
+ * are brought here for the stitcher as they come, the check believes a worker that has looked into its output. Attempts that run here
+ * see no difference, so that some chunks of a job can run here and some there.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ArtifactError, type ArtifactStorage, keyOf, locationOf } from "./ArtifactStorage.ts"
+import { InvalidRequest } from "./JobError.ts"
+import type { JobSpec } from "./JobSpec.ts"
+import * as OutputCheck from "./OutputCheck.ts"
+import type { ArtifactPlace, AttemptArtifacts, OutputRef, WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
+import * as WorkerAdapter from "./WorkerAdapter.ts"
+import { ChunkInvalid, StitchError, type StitchRequest, VideoStitcher } from "./VideoStitcher.ts"
+import { Refused, Transport, type WorkerError, type WorkerReason } from "./WorkerError.ts"
+import { type ReceivedFile, Workspace, WorkspaceError } from "./Workspace.ts"
+
+/** How a job uses its storage. */
+export interface Options {
+  /**
+   * How workers get at artifacts: with `credentials` of their own for the storage, or by `urls` that are made for each
+   * attempt and expire. Default: `"credentials"`.
+   */
+  readonly access?: "credentials" | "urls" | undefined
+  /** How long such a URL works: at least twice as long as an attempt takes. Default: 12 hours. */
+  readonly urlsExpire?: Duration.Input | undefined
+  /** Whether outputs, logs and job file stay in the storage once the job is completed. Default: they are deleted. */
+  readonly keep?: boolean | undefined
+}
+
+const urlsExpireByDefault = Duration.hours(12)
+
+/** How many assets are on their way at once. */
+const uploads = 8
+
+/** How many outputs are fetched at once. */
+const downloads = 4
+
+/** How often an output is fetched again that did not arrive as it was sent. */
+const refetches = 2
+
+/** How long telling a worker to stop may take. */
+const cancelTimeout = Duration.seconds(10)
+
+// ---------------------------------------------
+// keys
+// ---------------------------------------------
+
+/** A job's id as one part of a key. */
+const encoded = (jobId: string): string =>
+  jobId.replaceAll(/[%/\\]/g, encodeURIComponent).replace(/^\.+$/, (dots) => "%2E".repeat(dots.length))
+
+/** What the keys of a job begin with. */
+export const jobPrefix = (jobId: string): string => `jobs/${encoded(jobId)}/`
+
+/** Where the job file for workers is. */
+export const jobFileKey = (jobId: string): string => `${jobPrefix(jobId)}job.json`
+
+/** Where the list of a job's assets is. */
+export const assetsKey = (jobId: string): string => `${jobPrefix(jobId)}assets.json`
+
+/** Where an asset with this content is, whichever job it was sent for. */
+export const assetKey = (sha256: string): string => `assets/${sha256}`
+
+/** Which attempt at which chunk. */
+export interface AttemptId {
+  readonly jobId: string
+  readonly run: number
+  readonly chunkId: number
+  readonly attempt: number
+}
+
+const attemptPrefix = ({ attempt, chunkId, jobId, run }: AttemptId): string =>
+  `${jobPrefix(jobId)}chunks/${chunkId}/${run}.${attempt}/`
+
+/** Where all that an attempt printed is. */
+export const logKey = (attempt: AttemptId): string => `${attemptPrefix(attempt)}log.txt`
+
+const cancelledName = "cancelled"
+
+/** Where an attempt's artifacts are, for workers with credentials. */
+export const attemptArtifacts = (attempt: AttemptId, outputFile: string): AttemptArtifacts => {
+  const prefix = attemptPrefix(attempt)
+  const extension = /\.[a-z0-9]{1,16}$/i.exec(outputFile)?.[0] ?? ""
+  return {
+    output: { key: `${prefix}output${extension}` },
+    log: { key: logKey(attempt) },
+    cancelled: { key: `${prefix}${cancelledName}` }
+  }
+}
+
+// ---------------------------------------------
+// the list of assets
+// ---------------------------------------------
+
+/** Which assets make up a job's folder on a worker. */
+export const AssetList = Schema.Struct({
+  version: Schema.Literal(1),
+  assets: Schema.Array(
+    Schema.Struct({
+      /** The file's name in the job's folder, with `/` between folders. */
+      path: Schema.NonEmptyString,
+      bytes: Schema.Int,
+      sha256: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)),
+      /** Where it is: an https URL, or `artifact:` and a key. */
+      location: Schema.String
+    })
+  )
+})
+
+/** The type of {@link AssetList}. */
+export type AssetList = typeof AssetList.Type
+
+// ---------------------------------------------
+// a run's services, with a storage
+// ---------------------------------------------
+
+/** The services of a run. */
+export interface Services {
+  readonly workerAdapter: WorkerAdapter.WorkerAdapter["Service"]
+  readonly workspace: Workspace["Service"]
+  readonly outputCheck: OutputCheck.OutputCheck["Service"]
+  readonly stitcher: VideoStitcher["Service"] | undefined
+}
+
+/** The same with a storage. */
+export interface StoredJob extends Services {
+  /** Sends what workers elsewhere need; done before the first attempt. Does nothing where none are elsewhere. */
+  readonly upload: Effect.Effect<void, ArtifactError | WorkspaceError | InvalidRequest>
+}
+
+/** Puts a storage around the services of one job's runs. */
+export const make = Effect.fnUntraced(function* (
+  storage: ArtifactStorage["Service"],
+  job: { readonly id: string; readonly spec: JobSpec },
+  services: Services,
+  options: Options = {}
+): Effect.fn.Return<StoredJob> {
+  const { outputCheck, stitcher, workerAdapter, workspace } = services
+  const byUrl = options.access === "urls"
+  const expires = Duration.fromInputUnsafe(options.urlsExpire ?? urlsExpireByDefault)
+
+  /** The place, with a URL where workers have no credentials. */
+  const reachable = (method: "GET" | "PUT") => (place: ArtifactPlace) =>
+    byUrl
+      ? Effect.map(storage.url(place.key, { method, expires }), (url) => ({ ...place, url }))
+      : Effect.succeed(place)
+
+  const readable = (key: string): Effect.Effect<string, ArtifactError> =>
+    Effect.map(reachable("GET")({ key }), ({ url }) => url ?? locationOf(key))
+
+  const putJson = (key: string, value: unknown) =>
+    storage.put(key, Stream.encodeText(Stream.make(JSON.stringify(value))))
+
+  const sendAssets = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
+    const { transfer } = workspace
+    if (transfer === undefined) {
+      const fix = "this workspace cannot send assets: use one with files, such as the one of adapter-local"
+      return yield* new InvalidRequest({ fix })
+    }
+    const assets = yield* transfer.assets(names).pipe(
+      Stream.mapEffect(
+        Effect.fnUntraced(function* ({ bytes, content, path, sha256 }) {
+          const key = assetKey(sha256)
+          const there = yield* storage.head(key)
+          if (Option.isNone(there) || there.value.bytes !== bytes) {
+            yield* storage.put(key, content, { bytes, sha256 })
+          }
+          return { path, bytes, sha256, location: yield* readable(key) }
+        }),
+        { concurrency: uploads }
+      ),
+      Stream.runCollect
+    )
+    const list: AssetList = { version: 1, assets }
+    yield* putJson(assetsKey(job.id), list)
+    return yield* readable(assetsKey(job.id))
+  })
+
+  const send = Effect.gen(function* () {
+    const { assets = [] } = job.spec
+    const assetsUrl = assets.length === 0 ? undefined : { assetsUrl: yield* sendAssets(assets) }
+    yield* putJson(jobFileKey(job.id), { ...job.spec, id: job.id, ...assetsUrl })
+  })
+  // URLs of assets stand in their list, which has to be made anew before they expire.
+  const sent = byUrl
+    ? yield* Effect.cachedWithTTL(send, (exit) => (Exit.isSuccess(exit) ? Duration.divideUnsafe(expires, 2) : 0))
+    : yield* Effect.cachedWithTTL(send, (exit) => (Exit.isSuccess(exit) ? Duration.infinity : 0))
+
+  const execute = Effect.fn("JobArtifacts.execute")(function* (
+    attempt: WorkerJob,
+    signal: (signal: WorkerAdapter.WorkerSignal) => void
+  ) {
+    const { meta } = attempt
+    if (meta._tag === "Merge") return yield* workerAdapter.execute(attempt, signal)
+    const places = attemptArtifacts(meta, attempt.outputFile ?? "")
+    const told = Effect.gen(function* () {
+      yield* sent
+      return {
+        ...meta,
+        jobDefUrl: yield* readable(jobFileKey(job.id)),
+        artifacts: {
+          output: yield* reachable("PUT")(places.output),
+          log: yield* reachable("PUT")(places.log),
+          cancelled: yield* reachable("GET")(places.cancelled)
+        }
+      }
+    }).pipe(Effect.mapError((error) => WorkerAdapter.failure(workerAdapter.info.name, attempt, reasonOf(error))))
+    let mayRunOn = false
+    const withArtifacts = { ...attempt, meta: yield* told }
+    return yield* workerAdapter
+      .execute(withArtifacts, (said) => {
+        if (said._tag === "NotStopped") mayRunOn = true
+        signal(said)
+      })
+      .pipe(
+        // Nobody will look at what it writes: it need not be paid for.
+        Effect.onExit((exit) =>
+          mayRunOn || (Exit.isFailure(exit) && lostSight(exit)) ? cancel(places.cancelled.key) : Effect.void
+        )
+      )
+  })
+
+  const cancel = (key: string): Effect.Effect<void> =>
+    storage.put(key, Stream.empty).pipe(
+      Effect.timeout(cancelTimeout),
+      Effect.catchCause((cause) => Effect.logWarning(`a worker could not be told to stop, ${key} is not there`, cause)),
+      Effect.asVoid
+    )
+
+  const fetched = new Map<string, Effect.Effect<string, WorkspaceError>>()
+
+  /** Brings an output here, once. */
+  const fetch = (output: OutputRef, key: string): Effect.Effect<string, WorkspaceError> =>
+    Effect.suspend(() => {
+      const known = fetched.get(key)
+      if (known !== undefined) return known
+      const { transfer } = workspace
+      const failure = (cause: unknown) => new WorkspaceError({ path: output.location, reason: "Unavailable", cause })
+      if (transfer === undefined) {
+        return Effect.fail(failure(new Error("this workspace cannot receive outputs: use one with files")))
+      }
+      const receive = transfer.receive(job.id, key, storage.get(key)).pipe(
+        Effect.flatMap((file) => {
+          const wrong = difference(output, file)
+          return wrong === undefined
+            ? Effect.succeed(file.path)
+            : Effect.fail(new ArtifactError({ key, reason: "Corrupt", cause: new Error(wrong) }))
+        }),
+        Effect.retry({
+          times: refetches,
+          while: (error) => error._tag === "ArtifactError" && error.reason === "Corrupt"
+        }),
+        Effect.catchTag("ArtifactError", (error) =>
+          Effect.fail(
+            error.reason === "NotFound"
+              ? new WorkspaceError({ path: output.location, reason: "NotFound", cause: error })
+              : failure(error)
+          )
+        )
+      )
+      return Effect.flatMap(
+        Effect.cachedWithTTL(receive, (exit) => (Exit.isSuccess(exit) ? Duration.infinity : 0)),
+        (once) => {
+          fetched.set(key, once)
+          return once
+        }
+      )
+    })
+
+  const stored = Workspace.of({
+    ...workspace,
+    locate: (output) => {
+      const key = keyOf(output.location)
+      return key === undefined ? workspace.locate(output) : fetch(output, key)
+    },
+    stat: (output) => {
+      const key = keyOf(output.location)
+      if (key === undefined) return workspace.stat(output)
+      return Effect.mapError(
+        storage.head(key),
+        (cause) => new WorkspaceError({ path: output.location, reason: "Unavailable", cause })
+      )
+    },
+    publish: (output, outputFile) => {
+      const key = keyOf(output.location)
+      if (key === undefined) return workspace.publish(output, outputFile)
+      return Effect.flatMap(fetch(output, key), (location) => workspace.publish({ ...output, location }, outputFile))
+    },
+    remove: (jobId, keep) => Effect.andThen(workspace.remove(jobId, keep), removeAttempts(jobId, keep))
+  })
+
+  const removeAttempts = (jobId: string, keep: ReadonlyArray<string>): Effect.Effect<void, WorkspaceError> => {
+    if (keep.length === 0 && options.keep === true) return Effect.void
+    const kept = new Set(keep.map(keyOf))
+    return storage.list(jobPrefix(jobId)).pipe(
+      Stream.map(({ key }) => key),
+      // Attempts that could not be stopped still look for the sign that they are not wanted any more.
+      Stream.filter((key) => !kept.has(key) && !key.endsWith(`/${cancelledName}`)),
+      Stream.runForEachArray(storage.delete),
+      Effect.mapError((cause) => new WorkspaceError({ path: locationOf(cause.key), reason: "Unavailable", cause }))
+    )
+  }
+
+  const check = Effect.fnUntraced(function* (
+    attempt: WorkerJob,
+    result: WorkerResult
+  ): Effect.fn.Return<OutputRef, WorkerError> {
+    const { output } = result
+    const key = output === undefined ? undefined : keyOf(output.location)
+    if (output === undefined || key === undefined) return yield* outputCheck.check(attempt, result)
+    const found = yield* OutputCheck.findOutput(stored, attempt, result)
+    if (found.frames !== undefined && found.format !== undefined) return found
+    // The worker could not look into what it wrote.
+    const location = yield* Effect.mapError(fetch(found, key), (error) =>
+      OutputCheck.failure(attempt, result, new Transport({ cause: error }))
+    )
+    const checked = yield* outputCheck.check(attempt, { ...result, output: { ...found, location } })
+    return { ...checked, location: found.location }
+  })
+
+  /** Gives the stitcher local files, fetched while others are still rendered. */
+  const stitch = (join: VideoStitcher["Service"]["stitch"]) => (request: StitchRequest) =>
+    Effect.gen(function* () {
+      const failed = yield* Deferred.make<never, StitchError>()
+      const inputs = Stream.mapEffect(
+        request.inputs,
+        (output) => {
+          const key = keyOf(output.location)
+          if (key === undefined) return Effect.succeed(output)
+          return fetch(output, key).pipe(
+            Effect.map((location) => ({ ...output, location })),
+            Effect.catch((error) =>
+              Effect.andThen(
+                Deferred.fail(
+                  failed,
+                  new StitchError({
+                    chunkId: output.chunkId,
+                    reason: new ChunkInvalid({ expected: `its output at ${output.location}`, found: error.message })
+                  })
+                ),
+                Effect.never
+              )
+            )
+          )
+        },
+        { concurrency: downloads }
+      )
+      return yield* Effect.raceFirst(join({ ...request, inputs }), Deferred.await(failed))
+    })
+
+  const elsewhere = workerAdapter.info.where === "remote"
+  return {
+    workerAdapter: elsewhere ? WorkerAdapter.WorkerAdapter.of({ ...workerAdapter, execute }) : workerAdapter,
+    workspace: stored,
+    outputCheck: OutputCheck.OutputCheck.of({ check }),
+    stitcher: stitcher && VideoStitcher.of({ stitch: stitch(stitcher.stitch) }),
+    upload: elsewhere ? sent : Effect.void
+  }
+})
+
+/** Whether a worker may still be at work that nobody hears of any more. */
+const lostSight = (exit: Exit.Exit<unknown, WorkerError>): boolean =>
+  Option.exists(Exit.findErrorOption(exit), ({ reason }) => reason._tag === "Transport")
+
+const reasonOf = (error: ArtifactError | WorkspaceError | InvalidRequest): WorkerReason =>
+  error._tag === "ArtifactError" && error.reason === "Unauthorized"
+    ? new Refused({ why: "Unauthorized", fix: error.message })
+    : new Transport({ cause: error })
+
+/** How what came differs from what was sent. */
+const difference = (sent: OutputRef, received: ReceivedFile): string | undefined => {
+  if (sent.bytes !== received.bytes) return `${sent.bytes} bytes were sent, ${received.bytes} came`
+  return sent.sha256 === undefined || sent.sha256 === received.sha256 ? undefined : "its SHA-256 differs"
+}
+
+/** Deletes what a job has in a storage. */
+export const remove = (storage: ArtifactStorage["Service"], jobId: string): Effect.Effect<void, ArtifactError> =>
+  storage.list(jobPrefix(jobId)).pipe(
+    Stream.map(({ key }) => key),
+    Stream.runForEachArray(storage.delete)
+  )

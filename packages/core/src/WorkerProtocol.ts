@@ -1,0 +1,103 @@
+/**
+ * What goes over the wire between an adapter here and the runtime of a worker elsewhere: the payload of a Lambda
+ * invocation, the body of an HTTP request, and the answers to them.
+ *
+ * The least of it, `{ "jobPath": …, "chunkIndex": … }`, is enough for a worker to render a chunk of a job file that it
+ * can read; everything else makes it one attempt of one run, with a place of its own for what it writes. Nothing here
+ * runs anything.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as VideoFormat from "./VideoFormat.ts"
+import { AttemptArtifacts, type WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
+import { Refused, WorkerError } from "./WorkerError.ts"
+
+/** The version of the protocol that this module speaks. */
+export const version = 1
+
+/** Asks a worker for one attempt at one chunk. */
+export const WorkerRequest = Schema.Struct({
+  /** Absent in a bare `{ jobPath, chunkIndex }`. */
+  protocol: Schema.optionalKey(Schema.Literal(version)),
+  /** Where the job file is: an https URL, a path that the worker knows, or `artifact:` and a key of its storage. */
+  jobPath: Schema.NonEmptyString,
+  /** The chunk's id. */
+  chunkIndex: Schema.Int,
+  /** Default: the job file's id. */
+  jobId: Schema.optionalKey(Schema.NonEmptyString),
+  /** Counted from 1. Default: 1. */
+  run: Schema.optionalKey(Schema.Int),
+  /** Counted from 1 within a run. Default: 1. */
+  attempt: Schema.optionalKey(Schema.Int),
+  /** Where the output goes. Default: the worker decides, and says so in its answer. */
+  artifacts: Schema.optionalKey(AttemptArtifacts),
+  /** What the picture and sound must be, beside what the job file says. */
+  format: Schema.optionalKey(VideoFormat.VideoFormat),
+  /** When the attempt will be stopped, in milliseconds since the epoch. */
+  deadlineMs: Schema.optionalKey(Schema.Int),
+  /** Variables for the command, beside those the worker's allow-list lets through. */
+  env: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** W3C trace context. */
+  traceparent: Schema.optionalKey(Schema.String)
+})
+
+/** The type of {@link WorkerRequest}. */
+export type WorkerRequest = typeof WorkerRequest.Type
+
+/**
+ * How an attempt ended. Always an answer of its own, not a failure of the platform's: that one means that the worker
+ * did not get to say anything.
+ *
+ * - `Result`: the chunk is rendered and checked, and its output is where it was asked for.
+ * - `Error`: it is not, for this reason.
+ * - `Cancelled`: the attempt was told to stop, and has.
+ */
+export const WorkerReply = Schema.TaggedUnion({
+  Result: { protocol: Schema.Literal(version), result: WorkerResult },
+  Error: { protocol: Schema.Literal(version), error: WorkerError },
+  Cancelled: { protocol: Schema.Literal(version) }
+})
+
+/** The type of {@link WorkerReply}. */
+export type WorkerReply = typeof WorkerReply.Type
+
+/** The request for an attempt; `undefined` for the merge command, which is for machines that have the chunks. */
+export const requestOf = (job: WorkerJob, jobPath: string): WorkerRequest | undefined => {
+  const { meta } = job
+  if (meta._tag === "Merge") return undefined
+  return {
+    protocol: version,
+    jobPath,
+    chunkIndex: meta.chunkId,
+    jobId: meta.jobId,
+    run: meta.run,
+    attempt: meta.attempt,
+    ...(meta.artifacts === undefined ? undefined : { artifacts: meta.artifacts }),
+    format: meta.format,
+    ...(meta.deadlineMs === undefined ? undefined : { deadlineMs: meta.deadlineMs }),
+    ...(job.env === undefined ? undefined : { env: job.env }),
+    ...(meta.traceparent === undefined ? undefined : { traceparent: meta.traceparent })
+  }
+}
+
+const decode = Schema.decodeUnknownEffect(WorkerRequest, { errors: "all" })
+
+/** Reads what a worker was sent; what is not a request fails with `Refused`, which says every field that is wrong. */
+export const decodeRequest = (input: unknown): Effect.Effect<WorkerRequest, Refused> =>
+  Effect.mapError(
+    decode(input),
+    ({ issue }) =>
+      new Refused({
+        why: "InvalidJob",
+        fix: `this is no request for a chunk, such as { "jobPath": "https://…/job.json", "chunkIndex": 0 }: ${SchemaIssue.makeFormatterDefault()(issue)}`
+      })
+  )
+
+/** Encodes an answer as JSON data. */
+export const encodeReply: (reply: WorkerReply) => Effect.Effect<unknown> = (reply) =>
+  Effect.orDie(Schema.encodeEffect(Schema.toCodecJson(WorkerReply))(reply))
+
+/** Reads an answer; fails with `Schema.SchemaError` where it is none. */
+export const decodeReply: (input: unknown) => Effect.Effect<WorkerReply, Schema.SchemaError> =
+  Schema.decodeUnknownEffect(Schema.toCodecJson(WorkerReply))
