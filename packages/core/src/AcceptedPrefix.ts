@@ -14,8 +14,8 @@ import type { ChunkOutput } from "./VideoStitcher.ts"
 
 /** The prefix of one run of a job. */
 export interface AcceptedPrefix {
-  /** Adds an accepted chunk. A second one at the same index changes nothing. */
-  readonly accept: (output: ChunkOutput) => void
+  /** Adds accepted chunks, then wakes those who wait. A second one at the same index changes nothing. */
+  readonly accept: (outputs: ReadonlyArray<ChunkOutput>) => void
   /** The chunks in frame order; waits for those that are not there yet, and ends after the last. */
   readonly outputs: Stream.Stream<ChunkOutput>
   /** How far the furthest reader of `outputs` has come, in chunks. */
@@ -29,9 +29,8 @@ export const make = (total: number): AcceptedPrefix => {
   /** There is one while somebody waits. */
   let grown: Deferred.Deferred<void> | undefined
 
-  const accept = (output: ChunkOutput): void => {
-    if (byIndex[output.index] !== undefined) return
-    byIndex[output.index] = output
+  const accept = (outputs: ReadonlyArray<ChunkOutput>): void => {
+    for (const output of outputs) byIndex[output.index] ??= output
     if (grown === undefined) return
     const waiting = grown
     grown = undefined

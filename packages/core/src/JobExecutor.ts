@@ -22,6 +22,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as ChunkIndex from "./internal/ChunkIndex.ts"
 import * as Defect from "./internal/Defect.ts"
 import * as AcceptedPrefix from "./AcceptedPrefix.ts"
 import * as ChunkScheduler from "./ChunkScheduler.ts"
@@ -105,22 +106,25 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const leftover: Array<string> = []
   let format = JobSpec.format(job.spec)
 
-  const open = new Set(job.chunks.map((chunk) => chunk.id))
+  const accepted = new Set<number>()
   for (const { acceptedBy, id, output } of job.chunks) {
     if (output === undefined || acceptedBy === undefined) continue
-    open.delete(id)
+    accepted.add(id)
     kept.push(output.location)
-    prefix.accept(outputOf(id, acceptedBy.attempt, output))
+    prefix.accept([outputOf(id, acceptedBy.attempt, output)])
     format = VideoFormat.complete(format, output.format ?? {})
   }
 
   const commit = Effect.fnUntraced(function* (events: ReadonlyArray<ChunkScheduler.ChunkEvent>) {
-    // Before the append: one that fails may have been written after all.
-    for (const event of events) if (event._tag === "ChunkAccepted") kept.push(event.output.location)
-    yield* writer.append(events)
+    const outputs: Array<ChunkOutput> = []
     for (const event of events) {
-      if (event._tag === "ChunkAccepted") prefix.accept(outputOf(event.chunk, event.attempt, event.output))
+      if (event._tag !== "ChunkAccepted") continue
+      outputs.push(outputOf(event.chunk, event.attempt, event.output))
+      // Before the append: one that fails may have been written after all.
+      kept.push(event.output.location)
     }
+    yield* writer.append(events)
+    prefix.accept(outputs)
   })
 
   const notStopped = (attempt: string, signal: WorkerSignal): void => {
@@ -129,7 +133,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
 
   const halt = Deferred.makeUnsafe<void>()
   const render = ChunkScheduler.run(
-    chunks.filter((chunk) => open.has(chunk.id)),
+    chunks.filter((chunk) => !accepted.has(chunk.id)),
     {
       ...options,
       jobId: job.id,
@@ -157,7 +161,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const conduct = Effect.fnUntraced(function* (
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   ) {
-    const finish = yield* restore(makeFinish(request, prefix, notStopped))
+    const finish = yield* restore(makeFinish(request, chunks, prefix, notStopped))
     const stopping: Array<Effect.Effect<void>> = []
     // Fibers of their own: who ends this run tells them to stop, and does not wait for them for ever.
     const begin = Effect.uninterruptible(
@@ -250,9 +254,9 @@ const summary = (cause: Cause.Cause<JobReason>): ErrorSummary => {
 }
 
 const makeOutputOf = (chunks: ReadonlyArray<JobSpec.Chunk>) => {
-  const indexes = new Map(chunks.map((chunk, index) => [chunk.id, index]))
+  const indexOf = ChunkIndex.make(chunks)
   return (chunkId: number, attempt: number, output: OutputRef): ChunkOutput => {
-    const index = indexes.get(chunkId) ?? 0
+    const index = indexOf(chunkId)
     return { ...output, index, chunkId, attempt, frameCount: chunks[index]?.frameCount ?? 0 }
   }
 }
@@ -260,6 +264,7 @@ const makeOutputOf = (chunks: ReadonlyArray<JobSpec.Chunk>) => {
 /** By the stitcher, where there is one; else by the job file's merge command; else the chunks are the result. */
 const makeFinish = Effect.fnUntraced(function* (
   { job, options, stitcher, writer }: Run,
+  chunks: ReadonlyArray<JobSpec.Chunk>,
   prefix: AcceptedPrefix.AcceptedPrefix,
   notStopped: (attempt: string, signal: WorkerSignal) => void
 ): Effect.fn.Return<
@@ -269,7 +274,7 @@ const makeFinish = Effect.fnUntraced(function* (
 > {
   const workspace = yield* Workspace.Workspace
   const { outputFile } = options
-  const { chunks, mergeCommand, metadata } = job.spec
+  const { mergeCommand, metadata } = job.spec
   const total = chunks.length
   const wrong = invalid(options)
   if (wrong !== undefined) return yield* new InvalidRequest({ fix: wrong })
@@ -297,9 +302,8 @@ const makeFinish = Effect.fnUntraced(function* (
     return { make: Effect.andThen(stitching, consumed), publish: publish(staged) }
   }
 
-  const fileNames = new Map(chunks.map((chunk) => [chunk.id, chunk.outputFile]))
   const publishChunks = Stream.runForEach(prefix.outputs, (output) =>
-    workspace.publish(output, fileNames.get(output.chunkId) ?? output.location)
+    workspace.publish(output, chunks[output.index]?.outputFile ?? output.location)
   )
   if (mergeCommand === undefined) {
     if (outputFile !== undefined) {

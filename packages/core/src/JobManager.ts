@@ -12,12 +12,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { InvalidRequest, JobCancelled, JobError, type JobReason } from "./JobError.ts"
-import type { JobRecord } from "./JobEvent.ts"
+import type { JobEvent, JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
 import { JobRepository, type JobRequest, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
@@ -129,28 +130,21 @@ const make = Effect.gen(function* () {
     (reason: JobReason): JobError =>
       new JobError({ jobId, reason })
 
-  /** A job's state, as far as its journal has come: each time it is asked for, it reads on from there. */
-  const reader = (jobId: string): Effect.Effect<JobState, RepositoryError> => {
+  /** Folds a job's journal: `readOn` reads on from where the fold is. */
+  const follow = (jobId: string) => {
     const folding = makeFold(jobId)
-    return Effect.suspend(() =>
+    const readOn: Effect.Effect<JobState, RepositoryError> = Effect.suspend(() =>
       Stream.runForEachArray(repository.read(jobId, folding.state()?.revision ?? 0), (records) =>
-        Effect.sync(() => {
-          for (const record of records) folding.apply(record)
-        })
+        Effect.sync(() => records.forEach(folding.apply))
       )
     ).pipe(
-      Effect.andThen(
-        Effect.suspend(() => {
-          const state = folding.state()
-          return state === undefined
-            ? Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
-            : Effect.succeed(state)
-        })
-      )
+      Effect.andThen(Effect.sync(folding.state)),
+      Effect.filterOrFail(Predicate.isNotUndefined, () => new RepositoryError({ jobId, reason: new NotFound() }))
     )
+    return { apply: folding.apply, readOn }
   }
 
-  const read = (jobId: string): Effect.Effect<JobState, RepositoryError> => Effect.suspend(() => reader(jobId))
+  const read = (jobId: string): Effect.Effect<JobState, RepositoryError> => Effect.suspend(() => follow(jobId).readOn)
 
   const create: JobManager["Service"]["create"] = Effect.fn("JobManager.create")(function* (input, options = {}) {
     const spec = yield* JobSpec.decode(input).pipe(Effect.mapError((reason) => new JobError({ reason })))
@@ -174,17 +168,20 @@ const make = Effect.gen(function* () {
   }
 
   const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, how: How = {}) {
-    const state = reader(jobId)
-    if ((yield* state).status === "completed") return yield* state
+    const { apply, readOn } = follow(jobId)
+    const before = yield* readOn
+    if (before.status === "completed") return before
     const ended = Deferred.makeUnsafe<void>()
     yield* Effect.addFinalizer(() => {
       if (active.get(jobId) === ended) active.delete(jobId)
       return Deferred.succeed(ended, undefined)
     })
-    const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
+    const journal = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
     active.set(jobId, ended)
-    // Looked at again: from here on nobody else writes.
-    const job = yield* state
+    // Looked at again: from here on nobody else writes, and the fold takes what the run itself does.
+    const job = yield* readOn
+    const append = (events: ReadonlyArray<JobEvent>) =>
+      Effect.tap(journal.append(events), (records) => Effect.sync(() => records.forEach(apply)))
     if (job.status === "completed") return job
     if (job.status === "cancelled" && how.evenCancelled !== true) return yield* new JobCancelled()
     const wish = repository.requests(jobId).pipe(
@@ -197,18 +194,18 @@ const make = Effect.gen(function* () {
     )
     yield* JobExecutor.run({
       job,
-      writer,
+      writer: { ...journal, append },
       options,
       stitcher: options.stitcher ?? stitcher,
       stop: wish,
       onStarted: how.onStarted,
       onSignal: (chunkId, attempt, signal) => {
         if (signal._tag === "Frames") {
-          PubSub.publishUnsafe(signals, { jobId, run: writer.run, chunkId, attempt, done: signal.done })
+          PubSub.publishUnsafe(signals, { jobId, run: journal.run, chunkId, attempt, done: signal.done })
         }
       }
     }).pipe(Effect.provide(servicesOf(options)))
-    return yield* state
+    return job
   }, Effect.scoped)
 
   const runJob = (jobId: string, options: RunOptions, how?: How) =>

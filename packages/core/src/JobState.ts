@@ -1,6 +1,7 @@
 /**
  * What a job's events amount to: a pure fold of its journal, as plain data that can be printed, stored and sent.
  */
+import * as ChunkIndex from "./internal/ChunkIndex.ts"
 import type { ErrorSummary, JobRecord } from "./JobEvent.ts"
 import type { JobSpec } from "./JobSpec.ts"
 import type { OutputRef } from "./WorkerAdapter.ts"
@@ -73,7 +74,8 @@ export interface JobFold {
 /** Begins the fold of one job's journal. */
 export const makeFold = (jobId: string): JobFold => {
   let state: Mutable<JobState> | undefined
-  const chunks = new Map<number, { readonly chunk: Mutable<ChunkState>; readonly frames: number }>()
+  let chunks: ReadonlyArray<Mutable<ChunkState>> = []
+  let indexOf = ChunkIndex.make(chunks)
   let framesDone = 0
 
   const apply = ({ at, event, revision, run }: JobRecord): void => {
@@ -81,9 +83,8 @@ export const makeFold = (jobId: string): JobFold => {
       if (state !== undefined) return
       // The journal's first record holds a spec that `JobSpec.decode` has accepted: `JobManager.create` saw to that.
       const spec = event.spec
-      for (const { frameCount, id } of spec.chunks) {
-        chunks.set(id, { chunk: { id, status: "pending", attempts: 0 }, frames: frameCount })
-      }
+      chunks = spec.chunks.map(({ id }) => ({ id, status: "pending", attempts: 0 }))
+      indexOf = ChunkIndex.make(chunks)
       state = {
         id: jobId,
         version: event.version,
@@ -91,7 +92,7 @@ export const makeFold = (jobId: string): JobFold => {
         run: 0,
         status: "pending",
         spec,
-        chunks: Array.from(chunks.values(), ({ chunk }) => chunk),
+        chunks,
         progress: 0,
         createdAt: at,
         updatedAt: at
@@ -108,7 +109,7 @@ export const makeFold = (jobId: string): JobFold => {
         turn(state)
         return
       case "AttemptStarted": {
-        const chunk = chunks.get(event.chunk)?.chunk
+        const chunk = chunks[indexOf(event.chunk)]
         if (chunk === undefined || chunk.status === "accepted") return
         chunk.status = "running"
         chunk.attempts++
@@ -117,7 +118,7 @@ export const makeFold = (jobId: string): JobFold => {
       case "AttemptAssigned":
         return
       case "AttemptEnded": {
-        const chunk = chunks.get(event.chunk)?.chunk
+        const chunk = chunks[indexOf(event.chunk)]
         if (chunk === undefined || chunk.status === "accepted") return
         chunk.status = event.retryInMs === undefined ? "pending" : "retrying"
         if (event.error !== undefined) {
@@ -126,22 +127,24 @@ export const makeFold = (jobId: string): JobFold => {
         return
       }
       case "ChunkAccepted": {
-        const chunk = chunks.get(event.chunk)?.chunk
+        const index = indexOf(event.chunk)
+        const chunk = chunks[index]
         if (chunk === undefined || chunk.status === "accepted") return
         chunk.status = "accepted"
         chunk.output = event.output
         chunk.acceptedBy = { run, attempt: event.attempt }
         if (chunk.error !== undefined) delete chunk.error
-        advance(chunk.id, 1)
+        advance(state, index, 1)
         return
       }
       case "OutputLost": {
-        const chunk = chunks.get(event.chunk)?.chunk
+        const index = indexOf(event.chunk)
+        const chunk = chunks[index]
         if (chunk === undefined || chunk.status !== "accepted") return
         chunk.status = "pending"
         delete chunk.output
         delete chunk.acceptedBy
-        advance(chunk.id, -1)
+        advance(state, index, -1)
         return
       }
       case "Stitched":
@@ -157,10 +160,10 @@ export const makeFold = (jobId: string): JobFold => {
     }
   }
 
-  const advance = (chunkId: number, sign: 1 | -1): void => {
-    if (state === undefined) return
-    framesDone += sign * (chunks.get(chunkId)?.frames ?? 0)
-    state.progress = unfinished(framesDone, state.spec.metadata.totalFrames)
+  const advance = (state: Mutable<JobState>, index: number, sign: 1 | -1): void => {
+    const { chunks, metadata } = state.spec
+    framesDone += sign * (chunks[index]?.frameCount ?? 0)
+    state.progress = unfinished(framesDone, metadata.totalFrames)
   }
 
   // When a run begins or ends (one that was cancelled before it began only ends), how the one before it ended is over,
@@ -169,7 +172,7 @@ export const makeFold = (jobId: string): JobFold => {
     delete state.endedAt
     delete state.error
     delete state.leftover
-    for (const { chunk } of chunks.values()) if (chunk.status !== "accepted") chunk.status = "pending"
+    for (const chunk of chunks) if (chunk.status !== "accepted") chunk.status = "pending"
   }
 
   return { apply, state: () => state }

@@ -45,7 +45,7 @@ describe("AcceptedPrefix", () => {
         const reader = yield* follow(prefix)
         const accepted = new Set<number>()
         for (const index of orderOf(keys)) {
-          prefix.accept(output(index))
+          prefix.accept([output(index)])
           accepted.add(index)
           yield* settle
           const gap = range(keys.length + 1).find((i) => !accepted.has(i))
@@ -61,7 +61,7 @@ describe("AcceptedPrefix", () => {
       const prefix = AcceptedPrefix.make(keys.length)
       const readers = [yield* Effect.forkChild(Stream.runCollect(prefix.outputs))]
       for (const index of orderOf(keys)) {
-        prefix.accept(output(index))
+        prefix.accept([output(index)])
         readers.push(yield* Effect.forkChild(Stream.runCollect(prefix.outputs)))
         yield* Effect.yieldNow
       }
@@ -74,7 +74,7 @@ describe("AcceptedPrefix", () => {
   it.effect("can be read again, by one stream as by another", () =>
     Effect.gen(function* () {
       const prefix = AcceptedPrefix.make(3)
-      for (const index of [2, 0, 1]) prefix.accept(output(index))
+      for (const index of [2, 0, 1]) prefix.accept([output(index)])
       const { outputs } = prefix
       const first = yield* Stream.runCollect(outputs)
       assert.deepStrictEqual(yield* Stream.runCollect(outputs), first)
@@ -90,17 +90,17 @@ describe("AcceptedPrefix", () => {
     })
   )
 
-  it.effect("keeps the first of two outputs for one chunk, and wakes nobody for the second", () =>
+  it.effect("keeps the first of two outputs for one chunk, and shows nobody the second", () =>
     Effect.gen(function* () {
       const prefix = AcceptedPrefix.make(2)
-      prefix.accept(output(0, 1))
-      prefix.accept(output(0, 2))
+      prefix.accept([output(0, 1)])
+      prefix.accept([output(0, 2)])
       const reader = yield* follow(prefix)
       yield* settle
-      prefix.accept(output(0, 3))
+      prefix.accept([output(0, 3)])
       yield* settle
       assert.deepStrictEqual(reader.seen, [0])
-      prefix.accept(output(1))
+      prefix.accept([output(1)])
       yield* Fiber.join(reader.fiber)
       assert.deepStrictEqual(yield* Stream.runCollect(prefix.outputs), [output(0, 1), output(1)])
     })
@@ -109,13 +109,13 @@ describe("AcceptedPrefix", () => {
   it.effect("lets a reader that waits be interrupted, and the others read on", () =>
     Effect.gen(function* () {
       const prefix = AcceptedPrefix.make(2)
-      prefix.accept(output(1))
+      prefix.accept([output(1)])
       const gone = yield* follow(prefix)
       const stays = yield* follow(prefix)
       yield* settle
       yield* Fiber.interrupt(gone.fiber)
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(gone.fiber)))
-      prefix.accept(output(0))
+      prefix.accept([output(0)])
       yield* Fiber.join(stays.fiber)
       assert.deepStrictEqual(gone.seen, [])
       assert.deepStrictEqual(stays.seen, [0, 1])
@@ -140,15 +140,15 @@ describe("AcceptedPrefix while a reader waits", () => {
       const reader = yield* Effect.forkChild(
         Effect.provideService(Stream.runDrain(prefix.outputs), Scheduler.Scheduler, scheduler)
       )
-      prefix.accept(output(0))
+      prefix.accept([output(0)])
       yield* settle
-      prefix.accept(output(2))
+      prefix.accept([output(2)])
       yield* settle
       const before = scheduler.steps
       assert.isAbove(before, 0)
       yield* settle
       assert.strictEqual(scheduler.steps, before)
-      prefix.accept(output(1))
+      prefix.accept([output(1)])
       yield* Fiber.join(reader)
     })
   )
@@ -157,7 +157,7 @@ describe("AcceptedPrefix while a reader waits", () => {
 describe("AcceptedPrefix read", () => {
   const complete = (total: number): AcceptedPrefix.AcceptedPrefix => {
     const prefix = AcceptedPrefix.make(total)
-    for (const index of range(total)) prefix.accept(output(index))
+    for (const index of range(total)) prefix.accept([output(index)])
     return prefix
   }
 

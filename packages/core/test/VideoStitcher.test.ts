@@ -71,10 +71,10 @@ describe("VideoStitcher.fromPaths", () => {
       )
       const prefix = AcceptedPrefix.make(3)
       const stitching = yield* Effect.forkChild(stitch(request(prefix.outputs)))
-      for (const index of [2, 0]) prefix.accept(output(index))
+      for (const index of [2, 0]) prefix.accept([output(index)])
       yield* settle
       assert.isFalse(called)
-      prefix.accept(output(1))
+      prefix.accept([output(1)])
       yield* Fiber.join(stitching)
       assert.isTrue(called)
       assert.strictEqual(prefix.read(), 3)
