@@ -57,7 +57,7 @@ const fromHelios = {
 // generated jobs
 // ---------------------------------------------
 
-const Extra = Schema.Record(Schema.Literals(["note", "assets", "__proto__", "constructor", "0", "é"]), Schema.Json)
+const Extra = Schema.Record(Schema.Literals(["note", "mood", "__proto__", "constructor", "0", "é"]), Schema.Json)
 
 /** Sound jobs: chunks of 1 to 40 frames, in any order, from frame 0 or later, with unknown keys at every level. */
 const SoundJob = Arbitrary.all({
@@ -278,6 +278,11 @@ describe("a job file that is not valid", () => {
       withChunk({ outputFile: "\udc00.mov" }),
       /^chunks\[0\]\.outputFile: contains a character/
     ],
+    // assets
+    ["no list of assets", job(10, [chunk(0, 0, 10)], { assets: "film.html" }), /^assets: must be of type array/],
+    ["an asset without a name", job(10, [chunk(0, 0, 10)], { assets: ["a", ""] }), /^assets\[1\]: must not be empty/],
+    ["an asset elsewhere", job(10, [chunk(0, 0, 10)], { assets: ["../a"] }), /^assets\[0\]: leads out of the job's/],
+    ["an absolute asset", job(10, [chunk(0, 0, 10)], { assets: ["/etc"] }), /^assets\[0\]: must be relative/],
     // the whole
     [
       "a chunk id twice",
