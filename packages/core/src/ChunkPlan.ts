@@ -168,6 +168,8 @@ export interface Options {
   /** What the renderer calls the first frame: 1 for Blender. Default: 0. */
   readonly firstFrame?: number | undefined
   readonly id?: string | undefined
+  /** Files and folders that the command reads, relative to the job's folder, for workers elsewhere. */
+  readonly assets?: ReadonlyArray<string> | undefined
   readonly assetsUrl?: string | undefined
   /** More for the job file's metadata, for whoever reads it. */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
@@ -213,7 +215,7 @@ const check = (options: Options, command: Template, outputFile: Template): Reado
 /** Plans a job: one that {@link JobSpec.decode} takes, or everything that is wrong with the options. */
 export const make: (options: Options) => Effect.Effect<JobSpec.JobSpec, ChunkPlanError> = Effect.fnUntraced(
   function* (options) {
-    const { assetsUrl, firstFrame = 0, fps, height, id, mergeCommand, totalFrames, width } = options
+    const { assets, assetsUrl, firstFrame = 0, fps, height, id, mergeCommand, totalFrames, width } = options
     const command = parse("command", options.command)
     const outputFile = parse("outputFile", options.outputFile ?? "part_{id}.mov")
     const issues = check(options, command, outputFile)
@@ -240,6 +242,7 @@ export const make: (options: Options) => Effect.Effect<JobSpec.JobSpec, ChunkPla
     })
     return yield* JobSpec.decode({
       ...(id === undefined ? {} : { id }),
+      ...(assets === undefined ? {} : { assets }),
       ...(assetsUrl === undefined ? {} : { assetsUrl }),
       metadata: {
         ...options.metadata,

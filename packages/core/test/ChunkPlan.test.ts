@@ -91,6 +91,7 @@ describe("ChunkPlan.make", () => {
     assert.deepStrictEqual<unknown>(
       plan({
         id: "trailer",
+        assets: ["film.html", "media"],
         assetsUrl: "https://assets.example/",
         fps: 29.97,
         width: 1280,
@@ -102,6 +103,7 @@ describe("ChunkPlan.make", () => {
       }),
       {
         id: "trailer",
+        assets: ["film.html", "media"],
         assetsUrl: "https://assets.example/",
         metadata: { title: "Trailer", totalFrames: 150, fps: 29.97, width: 1280, height: 720, duration: 5.005 },
         chunks: [
