@@ -1,4 +1,5 @@
 export * as Contract from "./Contract.ts"
+export * as FakeArtifactStorage from "./FakeArtifactStorage.ts"
 export * as FakeFiles from "./FakeFiles.ts"
 export * as FakeMachine from "./FakeMachine.ts"
 export * as FakeOutputCheck from "./FakeOutputCheck.ts"
