@@ -144,6 +144,20 @@ export class VideoStitcher extends Context.Service<
   }
 >()("@helios-infra/core/VideoStitcher") {}
 
+/** Fails unless the chunks that were read are all there are, and add up to the frames that were asked for. */
+export const checkCounts = (
+  request: StitchRequest,
+  chunks: ReadonlyArray<ChunkOutput>
+): Effect.Effect<void, StitchError> => {
+  const fail = (reason: StitchReason) => Effect.fail(new StitchError({ reason }))
+  if (chunks.length !== request.total) return fail(new InputsNotConsumed({ read: chunks.length, total: request.total }))
+  if (chunks.length === 0) return fail(new CannotJoin({ fix: "there are no chunks: a video needs one at least" }))
+  const frames = chunks.reduce((sum, chunk) => sum + chunk.frameCount, 0)
+  if (frames === request.frames) return Effect.void
+  const fix = `the chunks add up to ${frames} frames and the video should have ${request.frames}: plan the job again`
+  return fail(new CannotJoin({ fix }))
+}
+
 /**
  * Makes a stitcher from a function over local paths: waits for the last chunk, brings remote ones here, then calls it
  * once. For tools that need all their inputs at once.
@@ -155,6 +169,7 @@ export const fromPaths = (
     const workspace = yield* Workspace.Workspace
     const stitch = Effect.fnUntraced(function* (request: StitchRequest) {
       const outputs = yield* Stream.runCollect(request.inputs)
+      yield* checkCounts(request, outputs)
       const paths = yield* Effect.forEach(outputs, (output) =>
         workspace.locate(output).pipe(
           Effect.mapError(

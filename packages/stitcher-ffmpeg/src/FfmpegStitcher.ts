@@ -14,9 +14,9 @@ import * as FrameRate from "@helios-infra/core/FrameRate"
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import {
   CannotJoin,
+  checkCounts,
   type ChunkOutput,
   ChunkInvalid,
-  InputsNotConsumed,
   OutputUnwritable,
   ResultInvalid,
   StitchError,
@@ -132,19 +132,6 @@ const containerOf = (request: StitchRequest): Effect.Effect<Container, StitchErr
         `${JSON.stringify(name)} is no container for this stitcher: name the output .mp4, .mov, .mkv or .webm, or give one of these as its format`
       )
     : Effect.succeed(container)
-}
-
-const checkCounts = (request: StitchRequest, outputs: ReadonlyArray<ChunkOutput>): Effect.Effect<void, StitchError> => {
-  if (outputs.length !== request.total) {
-    return failWith(new InputsNotConsumed({ read: outputs.length, total: request.total }))
-  }
-  if (outputs.length === 0) return cannotJoin("there are no chunks: a video needs one at least")
-  const frames = outputs.reduce((sum, output) => sum + output.frameCount, 0)
-  return frames === request.frames
-    ? Effect.void
-    : cannotJoin(
-        `the chunks add up to ${frames} frames and the video should have ${request.frames}: plan the job again`
-      )
 }
 
 // ---

@@ -2,15 +2,41 @@
  * What every `OutputCheck` promises: what is accepted is there and is what was asked for, and what is not says so in an
  * error that the scheduler can act on.
  */
+import * as FromPromises from "@helios-infra/core/FromPromises"
+import type { OutputCheck as PlainCheck } from "@helios-infra/core/promise"
 import { OutputCheck } from "@helios-infra/core/OutputCheck"
 import type { WorkerJob, WorkerResult } from "@helios-infra/core/WorkerAdapter"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Contract from "./Contract.ts"
-import { failureOf, holds, same } from "./internal/check.ts"
-import { type Damage, VideoRig } from "./VideoRig.ts"
+import { failureOf, holds, type Mismatch, same } from "./internal/check.ts"
+import * as plain from "./internal/plain.ts"
+import { type Damage, fromPlain, type PlainVideoRig, VideoRig } from "./VideoRig.ts"
+
+/** A check of the Promise API for one case, with its rig. Core has seen that a file is there before it asks. */
+export interface Plain extends plain.Closing {
+  readonly check: PlainCheck
+  readonly rig: PlainVideoRig
+}
+
+/**
+ * The check to hold to its promises: a layer that brings its rig along, or a function that makes a check of the Promise
+ * API and its rig. Either is used anew for every case.
+ */
+export type Implementation<E> = Layer.Layer<OutputCheck | VideoRig, E> | (() => plain.Promised<Plain>)
+
+const layerOf = (make: () => plain.Promised<Plain>): Layer.Layer<OutputCheck | VideoRig, Mismatch> =>
+  Layer.unwrap(
+    Effect.map(plain.acquire(make), ({ check, rig }) => {
+      const service = fromPlain(rig)
+      return FromPromises.outputCheck(check).pipe(
+        Layer.provide(plain.workspace(service.size)),
+        Layer.merge(Layer.succeed(VideoRig, service))
+      )
+    })
+  )
 
 /** What the implementation does not promise. */
 export interface Options extends Contract.Timing {
@@ -47,8 +73,10 @@ const bench = Effect.gen(function* () {
 
 type Bench = Effect.Success<typeof bench>
 
-/** The contract of a check; its layer brings the rig along. */
-export const make = <E>(layer: Layer.Layer<OutputCheck | VideoRig, E>, options: Options = {}): Contract.Contract => {
+/** The contract of a check. */
+export const make = <E>(implementation: Implementation<E>, options: Options = {}): Contract.Contract => {
+  const layer: Layer.Layer<OutputCheck | VideoRig, E | Mismatch> =
+    typeof implementation === "function" ? layerOf(implementation) : implementation
   const finds: ReadonlyArray<Damage> = options.finds ?? ["missing", "empty", "truncated", "short"]
 
   const promise = <A, E2 extends Error>(

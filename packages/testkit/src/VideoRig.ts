@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import * as plain from "./internal/plain.ts"
 
 /** A way in which a chunk is not what it should be. */
 export type Damage = "missing" | "empty" | "truncated" | "short" | "odd"
@@ -35,3 +36,29 @@ export class VideoRig extends Context.Service<
     readonly files: Effect.Effect<ReadonlyArray<string>>
   }
 >()("@helios-infra/testkit/VideoRig") {}
+
+/** The same, for authors without Effect. */
+export interface PlainVideoRig {
+  /** Writes a chunk with so many frames, each different from all others, at 30 frames per second; gives its path. */
+  readonly chunk: (name: string, startFrame: number, frameCount: number) => plain.Promised<string>
+  /** Spoils a chunk; gives false where there is no such thing. */
+  readonly damage: (path: string, how: Damage, frameCount: number) => plain.Promised<boolean>
+  /** The absolute path of a final file; `name` has no extension. */
+  readonly output: (name: string) => string
+  /** What tells each frame of a video from all others, in order. */
+  readonly frames: (path: string) => plain.Promised<ReadonlyArray<string>>
+  /** The size of a file in bytes; `undefined` where there is none. */
+  readonly size: (path: string) => plain.Promised<number | undefined>
+  /** The names of all files that there are, hidden ones as well. */
+  readonly files: () => plain.Promised<ReadonlyArray<string>>
+}
+
+/** A plain rig as the one that the contracts use. */
+export const fromPlain = (rig: PlainVideoRig): VideoRig["Service"] => ({
+  chunk: (name, startFrame, frameCount) => plain.ask(() => rig.chunk(name, startFrame, frameCount)),
+  damage: (location, how, frameCount) => plain.ask(() => rig.damage(location, how, frameCount)),
+  output: (name) => rig.output(name),
+  frames: (location) => plain.ask(() => rig.frames(location)),
+  size: (location) => plain.sizeOf(() => rig.size(location)),
+  files: plain.ask(() => rig.files())
+})

@@ -3,9 +3,6 @@
  *
  * The cases run on the real clock, one after the other. Nothing else of this package knows vitest.
  */
-import type { OutputCheck } from "@helios-infra/core/OutputCheck"
-import type { VideoStitcher } from "@helios-infra/core/VideoStitcher"
-import type { WorkerAdapter } from "@helios-infra/core/WorkerAdapter"
 import type { Workspace } from "@helios-infra/core/Workspace"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,7 +11,6 @@ import { describe, it } from "vitest"
 import { type Contract, limit } from "./Contract.ts"
 import * as JobRepositoryContract from "./JobRepositoryContract.ts"
 import * as OutputCheckContract from "./OutputCheckContract.ts"
-import type { VideoRig } from "./VideoRig.ts"
 import * as VideoStitcherContract from "./VideoStitcherContract.ts"
 import * as WorkerAdapterContract from "./WorkerAdapterContract.ts"
 import * as WorkspaceContract from "./WorkspaceContract.ts"
@@ -42,23 +38,23 @@ export const jobRepositoryContract = <E>(
 /** {@link WorkerAdapterContract.make} as a suite. */
 export const workerAdapterContract = <E>(
   name: string,
-  layer: Layer.Layer<WorkerAdapter | WorkerAdapterContract.WorkerRig, E>,
+  implementation: WorkerAdapterContract.Implementation<E>,
   options?: WorkerAdapterContract.Options
-): void => register(name, WorkerAdapterContract.make(layer, options))
+): void => register(name, WorkerAdapterContract.make(implementation, options))
 
 /** {@link VideoStitcherContract.make} as a suite. */
 export const videoStitcherContract = <E>(
   name: string,
-  layer: Layer.Layer<VideoStitcher | VideoRig, E>,
+  implementation: VideoStitcherContract.Implementation<E>,
   options?: VideoStitcherContract.Options
-): void => register(name, VideoStitcherContract.make(layer, options))
+): void => register(name, VideoStitcherContract.make(implementation, options))
 
 /** {@link OutputCheckContract.make} as a suite. */
 export const outputCheckContract = <E>(
   name: string,
-  layer: Layer.Layer<OutputCheck | VideoRig, E>,
+  implementation: OutputCheckContract.Implementation<E>,
   options?: OutputCheckContract.Options
-): void => register(name, OutputCheckContract.make(layer, options))
+): void => register(name, OutputCheckContract.make(implementation, options))
 
 /** {@link WorkspaceContract.make} as a suite. */
 export const workspaceContract = <E>(

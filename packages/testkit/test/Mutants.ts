@@ -16,6 +16,12 @@ export const changed = <I, S, A, E>(
   return Layer.provideMerge(mutant, layer)
 }
 
+/** The part of a contract that promises what `promise` matches: of those that take a while, nobody needs the rest. */
+export const only = (contract: Contract.Contract, promise: RegExp): Contract.Contract => ({
+  ...contract,
+  cases: contract.cases.filter(({ name }) => promise.test(name))
+})
+
 /** Registers a test that a broken implementation breaks the promise that matches `promise`, among others perhaps. */
 export const catches = (name: string, contract: Contract.Contract, promise: RegExp): void => {
   it.live(

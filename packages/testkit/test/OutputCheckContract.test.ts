@@ -1,5 +1,6 @@
 import { describe } from "@effect/vitest"
 import { OutputCheck, WorkerError } from "@helios-infra/core"
+import type * as Promises from "@helios-infra/core/promise"
 import {
   FakeFiles,
   FakeOutputCheck,
@@ -10,6 +11,7 @@ import {
 import { Effect, Layer } from "effect"
 import { videos } from "./FakeRigs.ts"
 import { catches, changed } from "./Mutants.ts"
+import { TextCheck, texts } from "./PlainClasses.ts"
 
 type Check = OutputCheck.OutputCheck["Service"]["check"]
 
@@ -22,6 +24,46 @@ const presence = OutputCheck.layerPresence.pipe(
 
 outputCheckContract("FakeOutputCheck", good)
 outputCheckContract("OutputCheck.layerPresence", presence, { finds: ["missing", "empty"] })
+
+const plain = (check: Promises.OutputCheck) => async () => ({ check, ...(await texts()) })
+
+outputCheckContract("a check of the Promise API", plain(new TextCheck()))
+outputCheckContract("one that looks at nothing itself", plain({ check: async () => {} }), {
+  finds: ["missing", "empty"]
+})
+
+describe("the contract of OutputCheck, for checks of the Promise API", () => {
+  const broken = (check: Promises.OutputCheck["check"]) => OutputCheckContract.make(plain({ check }))
+  const good = new TextCheck()
+
+  catches(
+    "one that looks at nothing, and does not say so",
+    broken(async () => {}),
+    /lacks a frame/
+  )
+  catches(
+    "one that accepts nothing",
+    broken(() => Promise.reject(new Error("no"))),
+    /good output is accepted/
+  )
+  catches(
+    "one that makes a size up",
+    broken(async (job, result) => {
+      const found = await good.check(job, result)
+      return found === undefined ? undefined : { ...found, bytes: 7 }
+    }),
+    /real size/
+  )
+  catches(
+    "one whose verdict is final",
+    broken((job, result) =>
+      good.check(job, result).catch((error: unknown) => {
+        throw new WorkerError.Refused({ why: "InvalidJob", fix: String(error) })
+      })
+    ),
+    /lacks a frame/
+  )
+})
 
 describe("the contract of OutputCheck", () => {
   const broken = (change: (check: Check) => Check) =>

@@ -1,9 +1,12 @@
 import { describe } from "@effect/vitest"
 import { VideoStitcher } from "@helios-infra/core"
+import type * as Promises from "@helios-infra/core/promise"
 import { FakeFiles, FakeVideoStitcher, VideoStitcherContract, videoStitcherContract } from "@helios-infra/testkit"
 import { Effect, Layer, Stream } from "effect"
+import * as fs from "node:fs/promises"
 import { videos } from "./FakeRigs.ts"
-import { catches } from "./Mutants.ts"
+import { catches, only } from "./Mutants.ts"
+import { ShortStitcher, texts, TextStitcher } from "./PlainClasses.ts"
 
 type Stitcher = VideoStitcher.VideoStitcher["Service"]
 type Files = FakeFiles.FakeFiles["Service"]
@@ -12,6 +15,15 @@ const fake = FakeVideoStitcher.layer({ takes: "10 millis", missingFolders: ["/jo
 const good = fake.pipe(Layer.merge(videos), Layer.provideMerge(FakeFiles.layer))
 
 videoStitcherContract("FakeVideoStitcher", good)
+
+const plain = (stitcher: Promises.VideoStitcher) => async () => ({ stitcher, ...(await texts()) })
+
+videoStitcherContract("a stitcher of the Promise API", plain(new TextStitcher()))
+videoStitcherContract("one that leaves to core what core does", plain(new ShortStitcher()), {
+  atomic: false,
+  sizes: false,
+  finds: ["missing"]
+})
 
 describe("the contract of VideoStitcher", () => {
   const broken = (change: (stitcher: Stitcher, files: Files) => Stitcher["stitch"]) =>
@@ -177,5 +189,86 @@ describe("the contract of VideoStitcher", () => {
     "one that gives the wrong size",
     broken((stitcher) => (request) => Effect.map(stitcher.stitch(request), (result) => ({ ...result, bytes: 0 }))),
     /once, in the order/
+  )
+})
+
+describe("the contract of VideoStitcher, for stitchers of the Promise API", () => {
+  type Stitch = Promises.VideoStitcher["stitch"]
+
+  const broken: ReadonlyArray<readonly [name: string, promise: RegExp, change: (stitch: Stitch) => Stitch]> = [
+    [
+      "one that joins by name",
+      /names may hold/,
+      (stitch) => (inputs, output, context) => stitch(inputs.toSorted(), output, context)
+    ],
+    [
+      "one that forgets the last chunk",
+      /in the order of the chunks/,
+      (stitch) => (inputs, output, context) => stitch(inputs.slice(0, -1), output, context)
+    ],
+    [
+      "one that says it is done whatever happened",
+      /cannot be written/,
+      (stitch) => (inputs, output, context) =>
+        stitch(inputs, output, context).catch(() => ({ exitCode: 0, stdout: "", stderr: "", durationMs: 0 }))
+    ],
+    [
+      "one that names no chunk",
+      /lacks a frame/,
+      (stitch) => (inputs, output, context) =>
+        stitch(inputs, output, context).catch(() => Promise.reject(new Error("a chunk is not good")))
+    ],
+    [
+      "one that does not look at chunks, and does not say so",
+      /another picture size/,
+      () => (inputs, output) => new ShortStitcher().stitch(inputs, output)
+    ],
+    [
+      "one that writes to the final name, and does not say so",
+      /ends it, and leaves the whole file|appears whole/,
+      (stitch) => async (inputs, output, context) => {
+        await fs.writeFile(output, "64x64\n0\n")
+        await new Promise((resolve) => setTimeout(resolve, 30))
+        return stitch(inputs, output, context)
+      }
+    ],
+    [
+      "one that leaves its list behind",
+      /leaves nothing beside/,
+      (stitch) => async (inputs, output, context) => {
+        await fs.writeFile(`${output}.list`, inputs.join("\n"))
+        return stitch(inputs, output, context)
+      }
+    ],
+    ["one that ignores its signal and never ends", /at any moment/, () => () => new Promise(() => {})],
+    [
+      "one that resolves with nothing",
+      /one chunk is a video too/,
+      // @ts-expect-error -- plain JavaScript
+      (stitch) => async (inputs, output, context) => void (await stitch(inputs, output, context))
+    ]
+  ]
+  for (const [name, promise, change] of broken) {
+    const good = new TextStitcher()
+    const made = plain({ stitch: change((inputs, output, context) => good.stitch(inputs, output, context)) })
+    catches(name, only(VideoStitcherContract.make(made, { patience: "1 second" }), promise), promise)
+  }
+
+  catches(
+    "one that appears at once where it says that it does not, and leaves more than its output",
+    only(
+      VideoStitcherContract.make(
+        plain({
+          stitch: async (inputs, output, context) => {
+            await fs.writeFile(`${output}.list`, "")
+            await fs.writeFile(output, "")
+            return new TextStitcher().stitch(inputs, output, context)
+          }
+        }),
+        { atomic: false }
+      ),
+      /lacks a frame/
+    ),
+    /lacks a frame/
   )
 })

@@ -1,9 +1,11 @@
 import { describe } from "@effect/vitest"
+import type * as Promises from "@helios-infra/core/promise"
 import { WorkerAdapter, WorkerError } from "@helios-infra/core"
 import { type FakeFiles, FakeFiles as Files, WorkerAdapterContract, workerAdapterContract } from "@helios-infra/testkit"
 import { Effect, Layer } from "effect"
 import { workers } from "./FakeRigs.ts"
-import { catches, changed } from "./Mutants.ts"
+import { catches, changed, only } from "./Mutants.ts"
+import { shell } from "./PlainClasses.ts"
 
 const everything = { frames: true, reap: true } as const
 
@@ -12,6 +14,19 @@ workerAdapterContract("FakeWorkerAdapter on machines that cannot be stopped", wo
   ...everything,
   stop: "never"
 })
+
+workerAdapterContract("an adapter of the Promise API", shell)
+workerAdapterContract(
+  "one of a single method that says nothing of itself",
+  () =>
+    shell((good) => ({
+      execute: async (job, { signal }) => {
+        const { exitCode, stderr, stdout } = await good.execute(job, { report: () => {}, signal })
+        return { exitCode, stderr, stdout, durationMs: 0 }
+      }
+    })),
+  { stop: "best-effort", assigned: false, sizes: false }
+)
 
 type Adapter = WorkerAdapter.WorkerAdapter["Service"]
 
@@ -230,5 +245,107 @@ describe("the contract of WorkerAdapter", () => {
       }
     }),
     /reap of nothing/
+  )
+})
+
+describe("the contract of WorkerAdapter, for adapters of the Promise API", () => {
+  type Execute = Promises.WorkerAdapter["execute"]
+
+  const never = new Promise<never>(() => {})
+  const aborted = (signal: AbortSignal) =>
+    new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(new Error("stopped")))
+    })
+  const path = (job: Promises.WorkerJob, file: string): Promises.WorkerJob => ({
+    ...job,
+    meta: { ...job.meta, output: { _tag: "File", path: file } }
+  })
+
+  const broken: ReadonlyArray<readonly [name: string, promise: RegExp, change: (execute: Execute) => Execute]> = [
+    [
+      "one that settles when it is aborted, and leaves its process running",
+      /interruption is over|all stop/,
+      (execute) =>
+        (job, { report, signal }) =>
+          Promise.race([execute(job, { report, signal: new AbortController().signal }), aborted(signal)])
+    ],
+    [
+      "one that never settles once it is aborted",
+      /interruption is over/,
+      (execute) => (job, context) => execute(job, context).catch(() => never)
+    ],
+    [
+      "one that kills the others as well",
+      /does not disturb/,
+      (execute) => {
+        const all = new AbortController()
+        return (job, { report, signal }) => {
+          signal.addEventListener("abort", () => all.abort())
+          return execute(job, { report, signal: all.signal })
+        }
+      }
+    ],
+    [
+      "one that takes every end for a good one",
+      /command that fails/,
+      (execute) => async (job, context) => ({ ...(await execute(job, context)), exitCode: 0 })
+    ],
+    [
+      "one that keeps its last words to itself",
+      /last words/,
+      (execute) => async (job, context) => ({ ...(await execute(job, context)), stdout: "", stderr: "" })
+    ],
+    [
+      "one that throws a text where it should refuse",
+      /Refused/,
+      (execute) => (job, context) =>
+        execute(job, context).catch((error: unknown) => {
+          // oxlint-disable-next-line typescript/only-throw-error -- as users do
+          throw String(error)
+        })
+    ],
+    [
+      "one that writes all attempts to one file",
+      /their own outputs/,
+      (execute) => (job, context) => execute(path(job, `${job.cwd}/part.mov`), context)
+    ],
+    [
+      "one that tells another size",
+      /gives its output/,
+      (execute) => async (job, context) => {
+        const { output, ...result } = await execute(job, context)
+        return output === undefined ? result : { ...result, output: { ...output, bytes: output.bytes + 1 } }
+      }
+    ],
+    [
+      "one that forgets the job's variables",
+      /variables of its job/,
+      (execute) => (job, context) => execute({ ...job, env: {} }, context)
+    ],
+    [
+      "one that resolves with nothing",
+      /gives its output/,
+      // @ts-expect-error -- plain JavaScript
+      () => async () => {}
+    ]
+  ]
+  for (const [name, promise, change] of broken) {
+    const made = () =>
+      shell((good) => ({ info: good.info, execute: change((job, context) => good.execute(job, context)) }))
+    catches(name, only(WorkerAdapterContract.make(made, { patience: "1 second" }), promise), promise)
+  }
+
+  catches(
+    "one that does not say that its attempts always stop",
+    only(
+      WorkerAdapterContract.make(() => shell((good) => ({ execute: (job, context) => good.execute(job, context) }))),
+      /says of itself/
+    ),
+    /says of itself/
+  )
+  catches(
+    "one that cannot be made",
+    WorkerAdapterContract.make(() => Promise.reject(new Error("no shell here"))),
+    /gives its output/
   )
 })

@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as FromPromises from "../../FromPromises.ts"
 import * as Core from "../../JobError.ts"
 import * as JobManager from "../../JobManager.ts"
 import { type JobRepository, layerMemory, type RepositoryError } from "../../JobRepository.ts"
@@ -25,10 +26,8 @@ import type { JobState } from "../../JobState.ts"
 import type { JobProgress } from "../../Progress.ts"
 import * as OutputCheck from "../../OutputCheck.ts"
 import { JobCancelled, JobError, JobPaused } from "../../promise/JobError.ts"
-import type { JobRepository as PlainRepository } from "../../promise/JobRepository.ts"
 import type { WorkerAdapter as PlainAdapter } from "../../promise/WorkerAdapter.ts"
 import * as PromiseBacking from "../../PromiseBacking.ts"
-import * as WholeJobRepository from "../../WholeJobRepository.ts"
 import * as WorkerAdapter from "../../WorkerAdapter.ts"
 import { Refused } from "../../WorkerError.ts"
 import * as Workspace from "../../Workspace.ts"
@@ -57,7 +56,7 @@ export const make = ({ defaultConcurrency, repository }: JobManagerOptions = {})
   const runtime = ManagedRuntime.make(
     JobManager.layer.pipe(
       Layer.provide([nobody, OutputCheck.layerTrusting, Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())]),
-      Layer.provideMerge(repository === undefined ? layerMemory : layerOf(repository))
+      Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository))
     )
   )
   return { exit: (effect) => runtime.runPromiseExit(effect) }
@@ -135,18 +134,6 @@ const optionsIssue = (options: JobExecutionOptions): string | undefined => {
       : `retryDelay must be a number of milliseconds from 0, is ${String(retryDelay)}`)
   )
 }
-
-const layerOf = (repository: PlainRepository): PromiseBacking.RepositoryLayer =>
-  Option.getOrElse(PromiseBacking.repositoryOf(repository), () => {
-    const ask = (operation: () => Promise<unknown>) =>
-      Effect.mapError(UserPromise.call(operation), ({ value }) => new WholeJobRepository.StoreError({ cause: value }))
-    return WholeJobRepository.layer({
-      save: (job) => ask(() => repository.save(job)),
-      get: (jobId) => ask(() => repository.get(jobId)),
-      list: () => ask(() => repository.list()),
-      delete: (jobId) => ask(() => repository.delete(jobId))
-    })
-  })
 
 /** The services of one run, and their options. */
 const runOptions = Effect.fnUntraced(function* (

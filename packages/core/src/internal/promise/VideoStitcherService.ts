@@ -1,11 +1,12 @@
 /** A user's stitcher as the service that core joins chunks with. */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { VideoStitcher } from "../../promise/VideoStitcher.ts"
 import * as Core from "../../VideoStitcher.ts"
-import type { WorkerResult } from "../../WorkerAdapter.ts"
+import { OutputRef, type WorkerResult } from "../../WorkerAdapter.ts"
 import type { Workspace } from "../../Workspace.ts"
 import * as Defect from "../Defect.ts"
 import * as UserPromise from "./UserPromise.ts"
@@ -39,8 +40,17 @@ const join = Effect.fnUntraced(function* (
   }
   const stderr = Predicate.hasProperty(answer, "stderr") && Predicate.isString(answer.stderr) ? answer.stderr : ""
   const duration = Predicate.hasProperty(answer, "durationMs") ? answer.durationMs : undefined
-  return { exitCode, stdout: "", stderr: stderr.slice(-4096), durationMs: Predicate.isNumber(duration) ? duration : 0 }
+  const written = decodeOutput(Predicate.hasProperty(answer, "output") ? answer.output : undefined)
+  return {
+    exitCode,
+    stdout: "",
+    stderr: stderr.slice(-4096),
+    durationMs: Predicate.isNumber(duration) && Number.isFinite(duration) ? duration : 0,
+    ...(Option.isNone(written) ? undefined : { output: written.value })
+  }
 })
+
+const decodeOutput = Schema.decodeUnknownOption(OutputRef)
 
 const isReason = Schema.is(Core.StitchReason)
 
