@@ -155,7 +155,12 @@ interface Output {
 
 /** The command was told the place. */
 const writesTo = (place: string): Output => ({
-  prepare: Effect.void,
+  // A folder is nobody's output to replace, or to remove: the place of a merge without an output is the job's own one.
+  prepare: Effect.flatMap(stat(place), (found) =>
+    found?.isDirectory() === true
+      ? Effect.fail(refused("InvalidJob", `${place} is a folder: say where the command's output goes`))
+      : Effect.void
+  ),
   discard: discard(place),
   collect: refTo(place)
 })
@@ -165,7 +170,8 @@ const writesTo = (place: string): Output => ({
  * output is moved to its place, so that the next attempt cannot overwrite it. A merge command's stays where it is.
  */
 const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Output => {
-  if (job.outputFile === undefined) return writesTo(place)
+  // Never told a place, it cannot have written there: a merge command's is the job's own folder.
+  if (job.outputFile === undefined) return { prepare: Effect.void, discard: Effect.void, collect: refTo(place) }
   const own = path.resolve(cwd, job.outputFile)
   if (job.meta._tag === "Merge") {
     let before: BigIntStats | undefined

@@ -201,6 +201,22 @@ describe("a command that was not told its place", () => {
 })
 
 describe("a merge command", () => {
+  it.live("that fails takes nothing of the job's folder with it, also when that stands for its place", () =>
+    Effect.gen(function* () {
+      const { at, dir, failure, merge } = yield* setUp()
+      yield* write(at("part_0.mov"), "rendered")
+      const { meta } = merge("false")
+      assert(meta._tag === "Merge")
+      const inFolder = { meta: { ...meta, output: { _tag: "File", path: dir } } } as const
+      assert.strictEqual((yield* failure(merge("false", inFolder))).reason._tag, "RenderFailed")
+      assert.strictEqual(yield* read(at("part_0.mov")), "rendered")
+      const { reason } = yield* failure(merge("false {output}", inFolder))
+      assert(reason._tag === "Refused")
+      assert.include(reason.fix, "is a folder")
+      assert.strictEqual(yield* read(at("part_0.mov")), "rendered")
+    })
+  )
+
   it.live("tells lines, and no frames", () =>
     Effect.gen(function* () {
       const { execute, merge, signals } = yield* setUp()
