@@ -14,27 +14,24 @@ import type { ChunkOutput } from "./VideoStitcher.ts"
 
 /** The prefix of one run of a job. */
 export interface AcceptedPrefix {
-  /** Adds accepted chunks, then wakes those who wait. A second one at the same index changes nothing. */
-  readonly accept: (outputs: ReadonlyArray<ChunkOutput>) => void
+  /** Says that there may be more: whoever waits looks again. */
+  readonly grow: () => void
   /** The chunks in frame order; waits for those that are not there yet, and ends after the last. */
   readonly outputs: Stream.Stream<ChunkOutput>
   /** How far the furthest reader of `outputs` has come, in chunks. */
   readonly read: () => number
 }
 
-/** Makes the prefix of a job with `total` chunks. */
-export const make = (total: number): AcceptedPrefix => {
-  const byIndex = new Array<ChunkOutput | undefined>(total)
+/** Makes the prefix of a job with `total` chunks, of which `at` gives one by its place once it is accepted. */
+export const make = (total: number, at: (index: number) => ChunkOutput | undefined): AcceptedPrefix => {
   let read = 0
   /** There is one while somebody waits. */
   let grown: Deferred.Deferred<void> | undefined
 
-  const accept = (outputs: ReadonlyArray<ChunkOutput>): void => {
-    for (const output of outputs) byIndex[output.index] ??= output
-    if (grown === undefined) return
+  const grow = (): void => {
     const waiting = grown
     grown = undefined
-    Deferred.doneUnsafe(waiting, Effect.void)
+    if (waiting !== undefined) Deferred.doneUnsafe(waiting, Effect.void)
   }
 
   // One chunk a pull, so that a reader that stops early is known not to have read the rest.
@@ -43,7 +40,7 @@ export const make = (total: number): AcceptedPrefix => {
       let index = 0
       const next: Pull.Pull<Arr.NonEmptyReadonlyArray<ChunkOutput>> = Effect.suspend(() => {
         if (index === total) return Cause.done()
-        const output = byIndex[index]
+        const output = at(index)
         if (output === undefined) return Effect.andThen(Deferred.await((grown ??= Deferred.makeUnsafe())), next)
         index++
         read = Math.max(read, index)
@@ -53,5 +50,5 @@ export const make = (total: number): AcceptedPrefix => {
     })
   )
 
-  return { accept, outputs, read: () => read }
+  return { grow, outputs, read: () => read }
 }

@@ -31,11 +31,11 @@ import { InvalidRequest, JobCancelled, JobError, JobPaused, type JobReason } fro
 import type { ErrorSummary, JobEvent, RunOutcome } from "./JobEvent.ts"
 import { type JobWriter, RepositoryError, Unavailable } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
-import type { JobState } from "./JobState.ts"
+import type { JobFold, JobState } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as VideoFormat from "./VideoFormat.ts"
 import { type ChunkOutput, InputsNotConsumed, StitchError, type VideoStitcher } from "./VideoStitcher.ts"
-import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
+import type { WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
 import { TimedOut, type WorkerError, WorkerLost, type WorkerReason } from "./WorkerError.ts"
 import * as Workspace from "./Workspace.ts"
@@ -57,6 +57,8 @@ export interface Options extends ChunkScheduler.RetryPolicy {
 /** One run: the job as it stands, the right to write it, and how to run it. */
 export interface Run {
   readonly job: JobState
+  /** Brings `job` up to date with a record of the run. */
+  readonly apply: JobFold["apply"]
   readonly writer: JobWriter
   readonly options: Options
   /** What makes one file of the chunks. Without one the merge command does, or the chunks are the result. */
@@ -100,31 +102,27 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const { job, options, stop, writer } = request
   const workspace = yield* Workspace.Workspace
   const chunks = JobSpec.chunksInOrder(job.spec)
-  const outputOf = makeOutputOf(chunks)
-  const prefix = AcceptedPrefix.make(chunks.length)
+  const prefix = AcceptedPrefix.make(chunks.length, acceptedOutputs(job, chunks))
   const kept: Array<string> = []
   const leftover: Array<string> = []
   let format = JobSpec.format(job.spec)
 
   const accepted = new Set<number>()
-  for (const { acceptedBy, id, output } of job.chunks) {
-    if (output === undefined || acceptedBy === undefined) continue
+  for (const { id, output } of job.chunks) {
+    if (output === undefined) continue
     accepted.add(id)
     kept.push(output.location)
-    prefix.accept([outputOf(id, acceptedBy.attempt, output)])
     format = VideoFormat.complete(format, output.format ?? {})
   }
 
+  const append = (events: ReadonlyArray<JobEvent>) =>
+    Effect.map(writer.append(events), (records) => records.forEach(request.apply))
+
   const commit = Effect.fnUntraced(function* (events: ReadonlyArray<ChunkScheduler.ChunkEvent>) {
-    const outputs: Array<ChunkOutput> = []
-    for (const event of events) {
-      if (event._tag !== "ChunkAccepted") continue
-      outputs.push(outputOf(event.chunk, event.attempt, event.output))
-      // Before the append: one that fails may have been written after all.
-      kept.push(event.output.location)
-    }
-    yield* writer.append(events)
-    prefix.accept(outputs)
+    // Before the append: one that fails may have been written after all.
+    for (const event of events) if (event._tag === "ChunkAccepted") kept.push(event.output.location)
+    yield* append(events)
+    prefix.grow()
   })
 
   const notStopped = (attempt: string, signal: WorkerSignal): void => {
@@ -178,7 +176,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
         return [Fiber.join(rendering), Fiber.join(finishing)]
       })
     )
-    const started = Effect.forkDetach(writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }]))
+    const started = Effect.forkDetach(append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }]))
     const work = Effect.flatMap(started, Fiber.join).pipe(
       Effect.andThen(request.onStarted ?? Effect.void),
       Effect.andThen(begin),
@@ -190,15 +188,15 @@ export const run = Effect.fn("JobExecutor.run")(function* (
       Effect.andThen(within(finish.publish, publishTimeout, tooLate(job.id, "the final file"))),
       Effect.exit
     )
-    const append = (events: ReadonlyArray<JobEvent>) =>
-      within(writer.append(events), lastAppendTimeout, tooLate(job.id, "the journal"))
+    const conclude = (events: ReadonlyArray<JobEvent>) =>
+      within(append(events), lastAppendTimeout, tooLate(job.id, "the journal"))
     const remove = (keep: ReadonlyArray<string>) =>
       within(workspace.remove(job.id, keep), stopTimeout, tooLate(job.id, "the workspace")).pipe(
         Effect.catchCause((cause) => Effect.logWarning(`attempts of job ${job.id} could not be removed`, cause))
       )
     if (Exit.isSuccess(exit)) {
       const stitched: ReadonlyArray<JobEvent> = exit.value === undefined ? [] : [{ _tag: "Stitched", ...exit.value }]
-      yield* append([...stitched, { _tag: "RunEnded", run: writer.run, how: "completed", leftover }])
+      yield* conclude([...stitched, { _tag: "RunEnded", run: writer.run, how: "completed", leftover }])
       yield* remove([])
       return
     }
@@ -206,7 +204,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
     yield* Effect.all(stopping, { concurrency: "unbounded", discard: true })
     const how = outcome(exit.cause)
     const error = how === "failed" ? { error: summary(exit.cause) } : undefined
-    yield* append([{ _tag: "RunEnded", run: writer.run, how, ...error, leftover }]).pipe(
+    yield* conclude([{ _tag: "RunEnded", run: writer.run, how, ...error, leftover }]).pipe(
       // Who cannot write the job's journal any more leaves its files alone: they may be somebody else's by now.
       Effect.andThen(remove(kept)),
       Effect.catchCause((cause) =>
@@ -253,11 +251,15 @@ const summary = (cause: Cause.Cause<JobReason>): ErrorSummary => {
   return { _tag: reason._tag, message: reason.message, ...(chunkId === undefined ? undefined : { chunkId }) }
 }
 
-const makeOutputOf = (chunks: ReadonlyArray<JobSpec.Chunk>) => {
-  const indexOf = ChunkIndex.make(chunks)
-  return (chunkId: number, attempt: number, output: OutputRef): ChunkOutput => {
-    const index = indexOf(chunkId)
-    return { ...output, index, chunkId, attempt, frameCount: chunks[index]?.frameCount ?? 0 }
+/** What is accepted of a job, by the chunks' places in frame order. */
+const acceptedOutputs = ({ chunks: states, spec }: JobState, chunks: ReadonlyArray<JobSpec.Chunk>) => {
+  const indexOf = ChunkIndex.make(spec.chunks)
+  return (index: number): ChunkOutput | undefined => {
+    const chunk = chunks[index]
+    if (chunk === undefined) return undefined
+    const { acceptedBy, output } = states[indexOf(chunk.id)] ?? {}
+    if (acceptedBy === undefined || output === undefined) return undefined
+    return { ...output, index, chunkId: chunk.id, attempt: acceptedBy.attempt, frameCount: chunk.frameCount }
   }
 }
 

@@ -18,7 +18,7 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { InvalidRequest, JobCancelled, JobError, type JobReason } from "./JobError.ts"
-import type { JobEvent, JobRecord } from "./JobEvent.ts"
+import type { JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
 import { JobRepository, type JobRequest, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
@@ -176,12 +176,10 @@ const make = Effect.gen(function* () {
       if (active.get(jobId) === ended) active.delete(jobId)
       return Deferred.succeed(ended, undefined)
     })
-    const journal = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
+    const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
     active.set(jobId, ended)
-    // Looked at again: from here on nobody else writes, and the fold takes what the run itself does.
+    // Looked at again: from here on nobody else writes.
     const job = yield* readOn
-    const append = (events: ReadonlyArray<JobEvent>) =>
-      Effect.tap(journal.append(events), (records) => Effect.sync(() => records.forEach(apply)))
     if (job.status === "completed") return job
     if (job.status === "cancelled" && how.evenCancelled !== true) return yield* new JobCancelled()
     const wish = repository.requests(jobId).pipe(
@@ -194,14 +192,15 @@ const make = Effect.gen(function* () {
     )
     yield* JobExecutor.run({
       job,
-      writer: { ...journal, append },
+      apply,
+      writer,
       options,
       stitcher: options.stitcher ?? stitcher,
       stop: wish,
       onStarted: how.onStarted,
       onSignal: (chunkId, attempt, signal) => {
         if (signal._tag === "Frames") {
-          PubSub.publishUnsafe(signals, { jobId, run: journal.run, chunkId, attempt, done: signal.done })
+          PubSub.publishUnsafe(signals, { jobId, run: writer.run, chunkId, attempt, done: signal.done })
         }
       }
     }).pipe(Effect.provide(servicesOf(options)))

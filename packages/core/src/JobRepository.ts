@@ -144,9 +144,19 @@ export class JobRepository extends Context.Service<
   }
 >()("@helios-infra/core/JobRepository") {}
 
+/** Events that were appended at once. Their records are made when somebody reads them: most would only lie there. */
+interface Appended {
+  /** The last record before them. */
+  readonly after: number
+  readonly run: number
+  readonly at: number
+  readonly events: ReadonlyArray<JobEvent>
+}
+
 interface MemoryJob {
   readonly folding: JobFold
-  readonly records: Array<JobRecord>
+  readonly appended: Array<Appended>
+  revision: number
   readonly requests: Array<JobRequest>
   run: number
   open: boolean
@@ -159,6 +169,21 @@ const memoryOwner: Owner = { host: "this process" }
 
 const running = (jobId: string): RepositoryError =>
   new RepositoryError({ jobId, reason: new Running({ owner: memoryOwner, alive: "yes" }) })
+
+const recordsOf = ({ after, at, events, run }: Appended): ReadonlyArray<JobRecord> =>
+  events.map((event, i) => ({ revision: after + i + 1, run, at, event }))
+
+/** The records after a revision; what it costs does not depend on what there is before them. */
+const recordsAfter = ({ appended }: MemoryJob, revision: number): ReadonlyArray<JobRecord> =>
+  appended
+    .slice(
+      Math.max(
+        0,
+        appended.findLastIndex(({ after }) => after <= revision)
+      )
+    )
+    .flatMap(recordsOf)
+    .filter((record) => record.revision > revision)
 
 const make = Effect.sync((): JobRepository["Service"] => {
   const jobs = new Map<string, MemoryJob>()
@@ -179,11 +204,12 @@ const make = Effect.sync((): JobRepository["Service"] => {
     Deferred.doneUnsafe(waiting, Effect.void)
   }
 
-  const write = (job: MemoryJob, run: number, at: number, events: ReadonlyArray<JobEvent>): Array<JobRecord> => {
-    const records = events.map((event, i) => ({ revision: job.records.length + i + 1, run, at, event }))
-    for (const record of records) job.records.push(record)
+  const write = (job: MemoryJob, run: number, at: number, events: ReadonlyArray<JobEvent>) => {
+    const appended = { after: job.revision, run, at, events: [...events] }
+    job.appended.push(appended)
+    job.revision += events.length
     notify(job)
-    return records
+    return recordsOf(appended)
   }
 
   const create = Effect.fn("JobRepository.create")(function* (jobId: string, first: JobEvent) {
@@ -191,7 +217,8 @@ const make = Effect.sync((): JobRepository["Service"] => {
     if (jobs.has(jobId)) return yield* new RepositoryError({ jobId, reason: new AlreadyExists() })
     const job: MemoryJob = {
       folding: makeFold(jobId),
-      records: [],
+      appended: [],
+      revision: 0,
       requests: [],
       run: 0,
       open: false,
@@ -230,12 +257,18 @@ const make = Effect.sync((): JobRepository["Service"] => {
     return { run, owner: memoryOwner, append }
   })
 
-  /** What `list` holds from `from` on, then what is added to it, until the job is deleted or `until` says so. */
-  const follow = <A>(job: MemoryJob, list: ReadonlyArray<A>, from: number, until: () => boolean): Stream.Stream<A> =>
-    Stream.unfold(from, (next: number) => {
+  /** What there is after the first `seen`, then what is added to it, until the job is deleted or `until` says so. */
+  const follow = <A>(
+    job: MemoryJob,
+    after: (seen: number) => ReadonlyArray<A>,
+    from: number,
+    until: () => boolean
+  ): Stream.Stream<A> =>
+    Stream.unfold(from, (seen: number) => {
       const pull: Effect.Effect<readonly [ReadonlyArray<A>, number] | undefined> = Effect.suspend(() => {
         if (until()) return Effect.undefined
-        if (next < list.length) return Effect.succeed([list.slice(next), list.length] as const)
+        const found = after(seen)
+        if (found.length > 0) return Effect.succeed([found, seen + found.length] as const)
         if (job.deleted) return Effect.undefined
         return Effect.andThen(Deferred.await(job.changed), pull)
       })
@@ -246,13 +279,20 @@ const make = Effect.sync((): JobRepository["Service"] => {
     Stream.unwrap(
       on(jobId, (job) => {
         const run = job.run
-        return Effect.succeed(follow(job, job.requests, 0, () => job.run !== run))
+        return Effect.succeed(
+          follow(
+            job,
+            (seen) => job.requests.slice(seen),
+            0,
+            () => job.run !== run
+          )
+        )
       })
     )
 
   const summary = (job: MemoryJob): JobSummary | undefined => {
     // From where it was left: a list must not cost what all journals cost.
-    for (const record of job.records.slice(job.folding.state()?.revision ?? 0)) job.folding.apply(record)
+    recordsAfter(job, job.folding.state()?.revision ?? 0).forEach(job.folding.apply)
     const state = job.folding.state()
     if (state === undefined) return undefined
     const { createdAt, id, progress, run, status, updatedAt } = state
@@ -264,9 +304,20 @@ const make = Effect.sync((): JobRepository["Service"] => {
     create,
     openWriter,
     read: (jobId, after = 0) =>
-      Stream.unwrap(on(jobId, (job) => Effect.succeed(Stream.fromIterable(job.records.slice(after))))),
+      Stream.unwrap(on(jobId, (job) => Effect.succeed(Stream.fromIterable(recordsAfter(job, after))))),
     changes: (jobId, after) =>
-      Stream.unwrap(on(jobId, (job) => Effect.succeed(follow(job, job.records, after, () => false)))),
+      Stream.unwrap(
+        on(jobId, (job) =>
+          Effect.succeed(
+            follow(
+              job,
+              (seen) => recordsAfter(job, seen),
+              after,
+              () => false
+            )
+          )
+        )
+      ),
     list: (options = {}) =>
       Stream.suspend(() =>
         Stream.fromIterable(

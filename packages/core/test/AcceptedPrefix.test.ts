@@ -14,6 +14,17 @@ const output = (index: number, attempt = 1): ChunkOutput => ({
   bytes: 1
 })
 
+/** A prefix, and what accepts a chunk of it. */
+const prefixOf = (total: number) => {
+  const accepted = new Map<number, ChunkOutput>()
+  const prefix = AcceptedPrefix.make(total, (index) => accepted.get(index))
+  const accept = (output: ChunkOutput): void => {
+    accepted.set(output.index, output)
+    prefix.grow()
+  }
+  return { ...prefix, accept }
+}
+
 const indices = (prefix: AcceptedPrefix.AcceptedPrefix) => Stream.map(prefix.outputs, ({ index }) => index)
 const range = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, i) => i)
 
@@ -41,11 +52,11 @@ describe("AcceptedPrefix", () => {
     [Order],
     ([keys]) =>
       Effect.gen(function* () {
-        const prefix = AcceptedPrefix.make(keys.length)
+        const prefix = prefixOf(keys.length)
         const reader = yield* follow(prefix)
         const accepted = new Set<number>()
         for (const index of orderOf(keys)) {
-          prefix.accept([output(index)])
+          prefix.accept(output(index))
           accepted.add(index)
           yield* settle
           const gap = range(keys.length + 1).find((i) => !accepted.has(i))
@@ -58,10 +69,10 @@ describe("AcceptedPrefix", () => {
 
   it.effect.prop("gives every reader everything, whenever it comes", [Order, Seed], ([keys, seed]) =>
     Effect.gen(function* () {
-      const prefix = AcceptedPrefix.make(keys.length)
+      const prefix = prefixOf(keys.length)
       const readers = [yield* Effect.forkChild(Stream.runCollect(prefix.outputs))]
       for (const index of orderOf(keys)) {
-        prefix.accept([output(index)])
+        prefix.accept(output(index))
         readers.push(yield* Effect.forkChild(Stream.runCollect(prefix.outputs)))
         yield* Effect.yieldNow
       }
@@ -73,8 +84,8 @@ describe("AcceptedPrefix", () => {
 
   it.effect("can be read again, by one stream as by another", () =>
     Effect.gen(function* () {
-      const prefix = AcceptedPrefix.make(3)
-      for (const index of [2, 0, 1]) prefix.accept([output(index)])
+      const prefix = prefixOf(3)
+      for (const index of [2, 0, 1]) prefix.accept(output(index))
       const { outputs } = prefix
       const first = yield* Stream.runCollect(outputs)
       assert.deepStrictEqual(yield* Stream.runCollect(outputs), first)
@@ -84,38 +95,22 @@ describe("AcceptedPrefix", () => {
 
   it.effect("ends at once when there are no chunks", () =>
     Effect.gen(function* () {
-      const prefix = AcceptedPrefix.make(0)
+      const prefix = prefixOf(0)
       assert.deepStrictEqual(yield* Stream.runCollect(prefix.outputs), [])
       assert.strictEqual(prefix.read(), 0)
     })
   )
 
-  it.effect("keeps the first of two outputs for one chunk, and shows nobody the second", () =>
-    Effect.gen(function* () {
-      const prefix = AcceptedPrefix.make(2)
-      prefix.accept([output(0, 1)])
-      prefix.accept([output(0, 2)])
-      const reader = yield* follow(prefix)
-      yield* settle
-      prefix.accept([output(0, 3)])
-      yield* settle
-      assert.deepStrictEqual(reader.seen, [0])
-      prefix.accept([output(1)])
-      yield* Fiber.join(reader.fiber)
-      assert.deepStrictEqual(yield* Stream.runCollect(prefix.outputs), [output(0, 1), output(1)])
-    })
-  )
-
   it.effect("lets a reader that waits be interrupted, and the others read on", () =>
     Effect.gen(function* () {
-      const prefix = AcceptedPrefix.make(2)
-      prefix.accept([output(1)])
+      const prefix = prefixOf(2)
+      prefix.accept(output(1))
       const gone = yield* follow(prefix)
       const stays = yield* follow(prefix)
       yield* settle
       yield* Fiber.interrupt(gone.fiber)
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(gone.fiber)))
-      prefix.accept([output(0)])
+      prefix.accept(output(0))
       yield* Fiber.join(stays.fiber)
       assert.deepStrictEqual(gone.seen, [])
       assert.deepStrictEqual(stays.seen, [0, 1])
@@ -136,19 +131,19 @@ describe("AcceptedPrefix while a reader waits", () => {
   it.effect("nothing is done", () =>
     Effect.gen(function* () {
       const scheduler = new Counting()
-      const prefix = AcceptedPrefix.make(3)
+      const prefix = prefixOf(3)
       const reader = yield* Effect.forkChild(
         Effect.provideService(Stream.runDrain(prefix.outputs), Scheduler.Scheduler, scheduler)
       )
-      prefix.accept([output(0)])
+      prefix.accept(output(0))
       yield* settle
-      prefix.accept([output(2)])
+      prefix.accept(output(2))
       yield* settle
       const before = scheduler.steps
       assert.isAbove(before, 0)
       yield* settle
       assert.strictEqual(scheduler.steps, before)
-      prefix.accept([output(1)])
+      prefix.accept(output(1))
       yield* Fiber.join(reader)
     })
   )
@@ -156,8 +151,8 @@ describe("AcceptedPrefix while a reader waits", () => {
 
 describe("AcceptedPrefix read", () => {
   const complete = (total: number): AcceptedPrefix.AcceptedPrefix => {
-    const prefix = AcceptedPrefix.make(total)
-    for (const index of range(total)) prefix.accept([output(index)])
+    const prefix = prefixOf(total)
+    for (const index of range(total)) prefix.accept(output(index))
     return prefix
   }
 

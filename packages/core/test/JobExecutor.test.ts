@@ -36,9 +36,14 @@ const begin = Effect.fnUntraced(function* (
     assert(folded !== undefined)
     return folded
   })
+  const folding = JobState.makeFold("job")
+  yield* Stream.runForEach(repository.read("job"), (record) => Effect.sync(() => folding.apply(record)))
+  const job = folding.state()
+  assert(job !== undefined)
   const stop = yield* Deferred.make<"cancelled" | "paused">()
   const fiber = yield* JobExecutor.run({
-    job: yield* state,
+    job,
+    apply: folding.apply,
     writer: setup.append === undefined ? writer : { ...writer, append: setup.append(writer.append) },
     options: setup.options ?? {},
     stitcher: setup.stitcher,

@@ -69,12 +69,13 @@ describe("VideoStitcher.fromPaths", () => {
           return joined()
         })
       )
-      const prefix = AcceptedPrefix.make(3)
+      const accepted = new Set([2, 0])
+      const prefix = AcceptedPrefix.make(3, (index) => (accepted.has(index) ? output(index) : undefined))
       const stitching = yield* Effect.forkChild(stitch(request(prefix.outputs)))
-      for (const index of [2, 0]) prefix.accept([output(index)])
       yield* settle
       assert.isFalse(called)
-      prefix.accept([output(1)])
+      accepted.add(1)
+      prefix.grow()
       yield* Fiber.join(stitching)
       assert.isTrue(called)
       assert.strictEqual(prefix.read(), 3)
@@ -144,7 +145,7 @@ describe("VideoStitcher.fromPaths", () => {
   it.effect("is interrupted while it waits for chunks", () =>
     Effect.gen(function* () {
       const { stitch } = yield* stitcher(() => Effect.die("called"))
-      const stitching = yield* Effect.forkChild(stitch(request(AcceptedPrefix.make(3).outputs)))
+      const stitching = yield* Effect.forkChild(stitch(request(AcceptedPrefix.make(3, () => undefined).outputs)))
       yield* settle
       yield* Fiber.interrupt(stitching)
     })
