@@ -1,5 +1,6 @@
 import * as FileJobRepository from "@helios-infra/adapter-local/FileJobRepository"
 import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdapter"
+import * as Promises from "@helios-infra/adapter-local/promise"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import {
   WorkerAdapterContract,
@@ -9,25 +10,26 @@ import {
   workspaceContract
 } from "@helios-infra/testkit"
 import { Context, Effect, Layer, Option } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import { afterAll } from "vitest"
 
 class Folder extends Context.Service<Folder, string>()("test/Folder") {}
 
+const makeFolder = () => fs.mkdtemp(path.join(tmpdir(), "contract-")).then((made) => fs.realpath(made))
+const removeFolder = (dir: string) => fs.rm(dir, { recursive: true, force: true })
+
 const folder = Layer.effect(
   Folder,
-  Effect.acquireRelease(
-    Effect.promise(() => fs.mkdtemp(path.join(tmpdir(), "contract-")).then((made) => fs.realpath(made))),
-    (made) => Effect.promise(() => fs.rm(made, { recursive: true, force: true }))
-  )
+  Effect.acquireRelease(Effect.promise(makeFolder), (made) => Effect.promise(() => removeFolder(made)))
 )
 
 const sizeOf = (file: string) =>
-  Effect.map(
-    Effect.promise(() => fs.stat(file).catch(() => undefined)),
-    (stat) => Option.map(Option.fromUndefinedOr(stat), ({ size }) => size)
+  fs.stat(file).then(
+    ({ size }) => size,
+    () => undefined
   )
 
 /** How many processes run in a folder that were told to hang. */
@@ -45,42 +47,52 @@ const hanging = (dir: string): number => {
   return found
 }
 
-const rig = Layer.effect(
-  WorkerAdapterContract.WorkerRig,
-  Effect.gen(function* () {
-    const dir = yield* Folder
-    return {
-      commands: {
-        write: (bytes) => `sh -c 'head -c ${bytes} /dev/zero > "$1"' sh {output}`,
-        idle: "true",
-        fail: (exitCode, text) => `sh -c 'echo "$1" >&2; exit ${exitCode}' sh '${text}'`,
-        print: (bytes, last) =>
-          `sh -c 'head -c ${bytes} /dev/zero | tr "\\0" x; echo "$1"; head -c ${bytes} /dev/zero | tr "\\0" x >&2; echo "$1" >&2' sh '${last}'`,
-        hang: `sh -c 'echo half > "$1"; trap "" TERM; exec sleep 600' sh {output}`,
-        env: (name) => `printenv ${name}`,
-        frames: (done) => `printf 'frame= %d\\n' ${done.join(" ")}`,
-        impossible: "no-such-renderer --fast"
-      },
-      place: (name) =>
-        Effect.promise(() => fs.mkdir(path.join(dir, name), { recursive: true })).pipe(
-          Effect.as({ _tag: "File", path: path.join(dir, name, "output.mov") })
-        ),
-      size: (target) => sizeOf(target._tag === "File" ? target.path : target.key),
-      running: Effect.sync(() => hanging(dir)),
-      cwd: dir
-    }
-  })
-)
+/** Commands of a shell, their outputs in a folder. */
+const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
+  cwd: dir,
+  commands: {
+    write: (bytes) => `sh -c 'head -c ${bytes} /dev/zero > "$1"' sh {output}`,
+    idle: "true",
+    fail: (exitCode, text) => `sh -c 'echo "$1" >&2; exit ${exitCode}' sh '${text}'`,
+    print: (bytes, last) =>
+      `sh -c 'head -c ${bytes} /dev/zero | tr "\\0" x; echo "$1"; head -c ${bytes} /dev/zero | tr "\\0" x >&2; echo "$1" >&2' sh '${last}'`,
+    hang: `sh -c 'echo half > "$1"; trap "" TERM; exec sleep 600' sh {output}`,
+    env: (name) => `printenv ${name}`,
+    frames: (done) => `printf 'frame= %d\\n' ${done.join(" ")}`,
+    impossible: "no-such-renderer --fast"
+  },
+  place: async (name) => {
+    await fs.mkdir(path.join(dir, name), { recursive: true })
+    return path.join(dir, name, "output.mov")
+  },
+  size: sizeOf,
+  running: () => hanging(dir)
+})
 
-const adapter = Layer.unwrap(
-  Effect.map(Folder, (dir) => LocalWorkerAdapter.layer({ killGrace: "100 millis", env: { RIG_FOLDER: dir } }))
-)
+const adapterIn = (dir: string) =>
+  Layer.merge(
+    LocalWorkerAdapter.layer({ killGrace: "100 millis", env: { RIG_FOLDER: dir } }),
+    Layer.succeed(WorkerAdapterContract.WorkerRig, WorkerAdapterContract.fromPlain(rigIn(dir)))
+  )
 
-workerAdapterContract("LocalWorkerAdapter", Layer.merge(adapter, rig).pipe(Layer.provide(folder)), {
+workerAdapterContract("LocalWorkerAdapter", Layer.unwrap(Effect.map(Folder, adapterIn)).pipe(Layer.provide(folder)), {
   frames: true,
   reap: true,
   patience: "30 seconds"
 })
+
+workerAdapterContract(
+  "LocalWorkerAdapter of the Promise API",
+  async () => {
+    const dir = await makeFolder()
+    return {
+      adapter: new Promises.LocalWorkerAdapter({ killGrace: 100, env: { RIG_FOLDER: dir } }),
+      rig: rigIn(dir),
+      close: () => removeFolder(dir)
+    }
+  },
+  { frames: true, patience: "30 seconds" }
+)
 
 const workspace = Layer.unwrap(
   Effect.map(Folder, (dir) =>
@@ -88,7 +100,11 @@ const workspace = Layer.unwrap(
       LocalWorkspace.layer({ dir }),
       Layer.succeed(WorkspaceContract.WorkspaceRig, {
         write: (file, bytes) => Effect.promise(() => fs.writeFile(file, "x".repeat(bytes))),
-        size: sizeOf,
+        size: (file) =>
+          Effect.map(
+            Effect.promise(() => sizeOf(file)),
+            Option.fromUndefinedOr
+          ),
         resolve: (name) => path.join(dir, name)
       })
     )
@@ -102,3 +118,16 @@ const jobs = Effect.map(folder.pipe(Layer.build), (context) =>
 )
 
 jobRepositoryContract("FileJobRepository", jobs, { crossProcess: true, patience: "30 seconds" })
+
+const places: Array<string> = []
+afterAll(() => Promise.all(places.map(removeFolder)))
+
+jobRepositoryContract(
+  "FileJobRepository of the Promise API",
+  () => {
+    const place = mkdtempSync(path.join(tmpdir(), "contract-"))
+    places.push(place)
+    return new Promises.FileJobRepository(path.join(place, "jobs"))
+  },
+  { crossProcess: true, patience: "30 seconds" }
+)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FileJobRepository from "@helios-infra/adapter-local/FileJobRepository"
-import { JobEvent, type JobRepository, WorkerError } from "@helios-infra/core"
+import { JobEvent, WorkerError } from "@helios-infra/core"
 import { Arbitrary, Effect, Fiber, Result, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fs from "node:fs/promises"
@@ -20,11 +20,8 @@ import {
   reasonOf,
   setUp,
   temporary,
-  until,
   writeText
 } from "./JobsFolder.ts"
-
-type Jobs = JobRepository.JobRepository["Service"]
 
 const segment = (folder: string, run: number) => path.join(folder, `run-${String(run).padStart(4, "0")}.ndjson`)
 
@@ -60,15 +57,6 @@ const hostileIds = [
   "\ud801",
   "\ufffd"
 ]
-
-const operations: Record<string, (jobs: Jobs) => Effect.Effect<unknown, JobRepository.RepositoryError>> = {
-  openWriter: (jobs) => Effect.scoped(jobs.openWriter("job", { takeOver: "always" })),
-  read: (jobs) => Stream.runDrain(jobs.read("job")),
-  changes: (jobs) => Stream.runDrain(Stream.take(jobs.changes("job", 0), 1)),
-  request: (jobs) => jobs.request("job", { _tag: "Cancel", by: "me" }),
-  requests: (jobs) => Stream.runDrain(jobs.requests("job")),
-  delete: (jobs) => jobs.delete("job")
-}
 
 describe("FileJobRepository", () => {
   it.live("says what it promises", () =>
@@ -145,16 +133,6 @@ describe("FileJobRepository", () => {
     })
   )
 
-  it.live.each(Object.entries(operations))("%s knows no job that was never created, or was deleted", ([, operation]) =>
-    Effect.gen(function* () {
-      const jobs = yield* FileJobRepository.make({ dir: yield* temporary })
-      assert.strictEqual(yield* reasonOf(operation(jobs)), "NotFound")
-      yield* jobs.create("job", created)
-      yield* jobs.delete("job")
-      assert.strictEqual(yield* reasonOf(operation(jobs)), "NotFound")
-    })
-  )
-
   it.effect("takes its times from the clock", () =>
     Effect.gen(function* () {
       const jobs = yield* FileJobRepository.make({ dir: yield* temporary })
@@ -220,22 +198,6 @@ describe("create", () => {
     })
   )
 
-  it.live("makes an id free again when the job is deleted; its old writer finds out", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      const writer = yield* open(jobs)
-      yield* writer.append([lost("in the first")])
-      yield* writer.close
-      assert.strictEqual(yield* reasonOf(writer.append([lost("closed")])), "Fenced")
-      yield* jobs.delete("job")
-      yield* jobs.create("job", created)
-      assert.strictEqual((yield* journal(jobs)).length, 1)
-      assert.strictEqual((yield* open(jobs)).run, 1)
-      assert.strictEqual(yield* reasonOf(writer.append([lost("late")])), "NotFound")
-      assert.strictEqual((yield* journal(jobs)).length, 1)
-    })
-  )
-
   it.live("refuses what is no JSON, and leaves nothing of it", () =>
     Effect.gen(function* () {
       const dir = yield* temporary
@@ -248,81 +210,27 @@ describe("create", () => {
 })
 
 describe("openWriter", () => {
-  it.live("counts runs from 1; fails with Running while the last writer lives, also elsewhere in this process", () =>
-    Effect.gen(function* () {
-      const { dir, jobs } = yield* setUp
-      const other = yield* FileJobRepository.make({ dir })
-      const first = yield* open(jobs)
-      assert.strictEqual(first.run, 1)
-      assert.strictEqual(first.owner.pid, process.pid)
-      const { reason } = yield* errorOf(open(other))
-      assert.strictEqual(reason._tag, "Running")
-      if (reason._tag === "Running") assert.deepStrictEqual([reason.owner, reason.alive], [first.owner, "yes"])
-      yield* first.append([lost("still mine")])
-      yield* first.close
-      assert.strictEqual((yield* open(other)).run, 2)
-    })
-  )
-
-  it.live("takes over when told to: the earlier writer is fenced, and what it wrote after that does not count", () =>
+  it.live("takes over when told to: what the earlier writer wrote after that is in its file, and does not count", () =>
     Effect.gen(function* () {
       const { folder, jobs } = yield* setUp
       const first = yield* open(jobs)
       yield* first.append([lost("before")])
       const second = yield* open(jobs, "always")
-      const { message, reason } = yield* errorOf(first.append([lost("stale"), lost("stale")]))
+      const { message, reason } = yield* errorOf(first.append([lost("stale")]))
       assert.strictEqual(reason._tag, "Fenced")
       assert.include(message, "run 1")
       assert.include(yield* readText(segment(folder, 1)), "stale")
       yield* second.append([lost("after")])
-      yield* first.close
-      assert.strictEqual(yield* reasonOf(open(jobs)), "Running")
-      assert.deepStrictEqual(
-        (yield* journal(jobs, "job", 1)).map(({ event, revision, run }) => ({ event, revision, run })),
-        [
-          { event: lost("before"), revision: 2, run: 1 },
-          { event: lost("after"), revision: 3, run: 2 }
-        ]
-      )
+      assert.deepStrictEqual(yield* founds(jobs), ["before", "after"])
     })
   )
 
-  it.live("opens for one of many that come at once, and gives those that take over at once a run each", () =>
+  it.live("fences a writer that has closed", () =>
     Effect.gen(function* () {
       const { jobs } = yield* setUp
-      const tries = yield* Effect.forEach([1, 2, 3, 4], () => Effect.result(open(jobs)), { concurrency: "unbounded" })
-      assert.strictEqual(tries.filter(Result.isSuccess).length, 1)
-      const writers = yield* Effect.forEach([1, 2, 3, 4], () => open(jobs, "always"), { concurrency: "unbounded" })
-      const runs = writers.map(({ run }) => run)
-      const first = Math.min(...runs)
-      assert.deepStrictEqual(
-        runs.toSorted((a, b) => a - b),
-        [first, first + 1, first + 2, first + 3]
-      )
-      for (const writer of writers) {
-        const appended = yield* Effect.result(writer.append([lost(`by ${writer.run}`)]))
-        assert.strictEqual(Result.isSuccess(appended), writer.run === first + 3)
-      }
-      assert.deepStrictEqual(yield* founds(jobs), [`by ${first + 3}`])
-    })
-  )
-
-  it.live("is released by a scope that fails or is interrupted, whenever that is", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      for (let steps = 0; steps < 24; steps += 3) {
-        const writing = Effect.scoped(Effect.andThen(jobs.openWriter("job", { takeOver: "if-dead" }), Effect.never))
-        const fiber = yield* Effect.forkChild(writing)
-        yield* Effect.repeat(
-          Effect.promise(() => new Promise(setImmediate)),
-          { times: steps }
-        )
-        yield* Fiber.interrupt(fiber)
-      }
-      const failing = Effect.andThen(jobs.openWriter("job", { takeOver: "if-dead" }), Effect.fail("no"))
-      assert.strictEqual(yield* Effect.flip(Effect.scoped(failing)), "no")
-      yield* appendAll(jobs, "mine")
-      assert.deepStrictEqual(yield* founds(jobs), ["mine"])
+      const writer = yield* open(jobs)
+      yield* writer.close
+      assert.strictEqual(yield* reasonOf(writer.append([lost("late")])), "Fenced")
     })
   )
 
@@ -408,54 +316,6 @@ const rewriteHeader = (file: string, from: RegExp, to: string) =>
   })
 
 describe("append", () => {
-  it.live("of nothing is nothing, and is not taken back by what its caller does with the events", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      const writer = yield* open(jobs)
-      assert.deepStrictEqual(yield* writer.append([]), [])
-      const events = [lost("a")]
-      const appending = yield* Effect.forkChild(writer.append(events), { startImmediately: true })
-      events.push(lost("b"))
-      assert.strictEqual((yield* Fiber.join(appending)).length, 1)
-      assert.deepStrictEqual(yield* founds(jobs), ["a"])
-    })
-  )
-
-  it.live("puts what comes at once one after the other, each whole", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      const writer = yield* open(jobs)
-      const appended = yield* Effect.forEach(
-        Array.from({ length: 200 }, (_, i) => [lost(`${i}.a`), lost(`${i}.b`)]),
-        (events) => writer.append(events),
-        { concurrency: "unbounded" }
-      )
-      const records = yield* journal(jobs, "job", 1)
-      assert.deepStrictEqual(appended.flat(), records)
-      assert.deepStrictEqual(
-        records.map(({ revision }) => revision),
-        Array.from({ length: 400 }, (_, i) => i + 2)
-      )
-    })
-  )
-
-  it.live("that is interrupted leaves the others alone", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      const writer = yield* open(jobs)
-      const fibers = yield* Effect.forEach(
-        Array.from({ length: 50 }, (_, i) => writer.append([lost(String(i))])),
-        (append) => Effect.forkChild(append, { startImmediately: true })
-      )
-      const doomed = fibers.filter((_, i) => i % 2 === 1)
-      yield* Effect.forEach(doomed, Fiber.interrupt, { concurrency: "unbounded" })
-      for (const fiber of fibers.filter((_, i) => i % 2 === 0)) yield* Fiber.join(fiber)
-      const found = yield* founds(jobs)
-      assert.strictEqual(new Set(found).size, found.length)
-      for (let i = 0; i < 50; i += 2) assert.include(found, String(i))
-    })
-  )
-
   it.live("of an event that is no JSON fails alone", () =>
     Effect.gen(function* () {
       const { jobs } = yield* setUp
@@ -477,149 +337,28 @@ describe("append", () => {
   )
 })
 
-describe("read and changes", () => {
-  it.live("read gives what is after a revision, across runs, and ends", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      for (const run of [1, 2, 3]) yield* appendAll(jobs, `${run}.a`, `${run}.b`)
-      const revisions = (after?: number) => Effect.map(journal(jobs, "job", after), (all) => all.map((r) => r.revision))
-      assert.deepStrictEqual(yield* revisions(), [1, 2, 3, 4, 5, 6, 7])
-      for (let after = 0; after < 9; after++) {
-        assert.deepStrictEqual(
-          yield* revisions(after),
-          [1, 2, 3, 4, 5, 6, 7].filter((revision) => revision > after)
-        )
-      }
-    })
-  )
-
-  it.live("changes gives the history, then each append, across runs and repositories, until the job is deleted", () =>
-    Effect.gen(function* () {
-      const { dir, jobs } = yield* setUp
-      const other = yield* FileJobRepository.make({ dir })
-      yield* appendAll(jobs, "history")
-      const seen: Array<number> = []
-      const watching = yield* Effect.forEach([jobs, other], (one) =>
-        one.changes("job", 1).pipe(
-          Stream.runForEach(({ revision }) => Effect.sync(() => seen.push(revision))),
-          Effect.forkChild
-        )
-      )
-      const both = (count: number) => until(Effect.sync(() => seen.length >= 2 * count))
-      yield* both(1)
-      yield* appendAll(other, "a", "b")
-      yield* both(3)
-      yield* appendAll(jobs, "c")
-      yield* both(4)
-      assert.deepStrictEqual(
-        seen.toSorted((a, b) => a - b),
-        [2, 2, 3, 3, 4, 4, 5, 5]
-      )
-      for (const fiber of watching) assert.isUndefined(fiber.pollUnsafe())
-      yield* jobs.delete("job")
-      yield* Effect.forEach(watching, Fiber.join)
-      assert.strictEqual(seen.length, 8)
-    })
-  )
-
-  it.live("changes gives what is left to a slow watcher of a job that is deleted", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      const watching = yield* jobs.changes("job", 0).pipe(
-        Stream.mapEffect((record) => Effect.as(Effect.sleep("50 millis"), record.revision)),
-        Stream.runCollect,
-        Effect.forkChild({ startImmediately: true })
-      )
-      yield* appendAll(jobs, "a", "b")
-      yield* jobs.delete("job")
-      yield* jobs.create("job", created)
-      assert.deepStrictEqual(yield* Fiber.join(watching), [1, 2, 3])
-    })
-  )
-
-  it.live("changes after a revision that is yet to come waits for the one after it, and can be interrupted", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      const forever = yield* Effect.forkChild(Stream.runDrain(jobs.changes("job", 9)))
-      const watching = yield* jobs.changes("job", 3).pipe(Stream.take(1), Stream.runCollect, Effect.forkChild)
-      yield* appendAll(jobs, "2", "3", "4")
-      assert.deepStrictEqual(
-        (yield* Fiber.join(watching)).map(({ revision }) => revision),
-        [4]
-      )
-      yield* Fiber.interrupt(forever)
-    })
-  )
-})
-
 describe("requests", () => {
-  const cancel = { _tag: "Cancel", by: "me" } as const
-  const pause = { _tag: "Pause", mode: "drain" } as const
-
-  const listen = (jobs: Jobs, count: number) =>
-    jobs.requests("job").pipe(Stream.take(count), Stream.runCollect, Effect.forkChild({ startImmediately: true }))
-
-  it.live("reach everybody who listens, in order, those from before as well, and across repositories", () =>
-    Effect.gen(function* () {
-      const { dir, jobs } = yield* setUp
-      const other = yield* FileJobRepository.make({ dir })
-      yield* open(jobs)
-      yield* other.request("job", pause)
-      const listening = [yield* listen(jobs, 3), yield* listen(other, 3)]
-      yield* other.request("job", cancel)
-      yield* jobs.request("job", pause)
-      for (const fiber of listening) assert.deepStrictEqual(yield* Fiber.join(fiber), [pause, cancel, pause])
-    })
-  )
-
-  it.live("do not reach the next run", () =>
+  it.live("are removed when the next run begins", () =>
     Effect.gen(function* () {
       const { folder, jobs } = yield* setUp
-      yield* jobs.request("job", cancel) // nobody runs it
+      const requests = Effect.map(list(folder), (names) => names.filter((name) => name.includes("request")))
       const first = yield* open(jobs)
-      const heardByFirst = yield* listen(jobs, 9)
+      yield* jobs.request("job", { _tag: "Cancel", by: "me" })
+      assert.strictEqual((yield* requests).length, 1)
       yield* first.close
-      const opened = yield* open(jobs)
-      assert.deepStrictEqual(yield* Fiber.join(heardByFirst), [])
-      const heard = yield* listen(jobs, 1)
-      yield* jobs.request("job", pause)
-      assert.deepStrictEqual(yield* Fiber.join(heard), [pause])
-      yield* opened.close
       yield* open(jobs)
-      assert.deepStrictEqual(
-        (yield* list(folder)).filter((name) => name.includes("request")),
-        []
-      )
-    })
-  )
-
-  it.live("of a run end when another takes over, or the job is deleted", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* setUp
-      yield* open(jobs)
-      const first = yield* listen(jobs, 9)
-      const second = yield* open(jobs, "always")
-      assert.deepStrictEqual(yield* Fiber.join(first), [])
-      const later = yield* listen(jobs, 9)
-      yield* second.close
-      yield* jobs.delete("job")
-      assert.deepStrictEqual(yield* Fiber.join(later), [])
+      assert.deepStrictEqual(yield* requests, [])
     })
   )
 })
 
 describe("delete", () => {
-  it.live("refuses while somebody writes, and leaves nothing when nobody does", () =>
+  it.live("leaves nothing in the folder", () =>
     Effect.gen(function* () {
       const { dir, jobs } = yield* setUp
-      const other = yield* FileJobRepository.make({ dir })
-      const writer = yield* open(jobs)
-      assert.strictEqual(yield* reasonOf(other.delete("job")), "Running")
-      yield* writer.append([lost("still here")])
-      yield* writer.close
-      yield* other.delete("job")
-      assert.strictEqual(yield* reasonOf(jobs.delete("job")), "NotFound")
-      assert.deepStrictEqual(yield* Stream.runCollect(jobs.list()), [])
+      yield* appendAll(jobs, "a")
+      yield* jobs.request("job", { _tag: "Cancel", by: "me" })
+      yield* jobs.delete("job")
       assert.deepStrictEqual(yield* list(dir), [])
     })
   )
@@ -644,56 +383,23 @@ describe("delete", () => {
 })
 
 describe("list", () => {
-  const jobsOfEveryStatus = Effect.gen(function* () {
-    const dir = yield* temporary
-    const jobs = yield* FileJobRepository.make({ dir })
-    for (const id of ["pending", "running", "paused", "completed", "failed", "cancelled"]) {
-      yield* jobs.create(id, created)
-    }
-    const writer = yield* open(jobs, "if-dead", "running")
-    yield* writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }])
-    for (const how of ["paused", "completed", "failed", "cancelled"] as const) {
-      yield* Effect.sleep("2 millis")
-      const { append, close, owner, run } = yield* open(jobs, "if-dead", how)
-      yield* append([
-        { _tag: "RunStarted", run, owner },
-        { _tag: "RunEnded", run, how, leftover: [] }
-      ])
-      yield* close
-    }
-    return { dir, jobs }
-  })
-
-  it.live("gives the jobs, newest first, the same whether it has read them before or not", () =>
+  it.live("gives the same whether it has read the journals before or not", () =>
     Effect.gen(function* () {
-      const { dir, jobs } = yield* jobsOfEveryStatus
+      const { dir, jobs } = yield* setUp
+      yield* jobs.create("running", created)
+      yield* appendAll(jobs, "a")
+      const { append } = yield* open(jobs, "if-dead", "running")
+      yield* append([lost("b")])
       const all = yield* Stream.runCollect(jobs.list())
-      assert.deepStrictEqual(
-        all.map(({ id }) => id),
-        ["cancelled", "failed", "completed", "paused", "running", "pending"]
+      assert.sameDeepMembers(
+        all.map(({ id, owner, run }) => [id, owner, run]),
+        [
+          ["running", "alive", 1],
+          ["job", "none", 1]
+        ]
       )
-      for (const job of all) {
-        assert.strictEqual(job.status, job.id)
-        assert.strictEqual(job.run, job.id === "pending" ? 0 : 1)
-        assert.strictEqual(job.progress, job.id === "completed" ? 1 : 0)
-        assert.strictEqual(job.owner, job.id === "running" ? "alive" : "none")
-      }
       const other = yield* FileJobRepository.make({ dir })
       assert.deepStrictEqual(yield* Stream.runCollect(other.list()), all)
-    })
-  )
-
-  it.live("filters by status and by time, and by both", () =>
-    Effect.gen(function* () {
-      const { jobs } = yield* jobsOfEveryStatus
-      const ids = (options: Parameters<typeof jobs.list>[0]) =>
-        Effect.map(Stream.runCollect(jobs.list(options)), (found) => found.map(({ id }) => id))
-      assert.deepStrictEqual(yield* ids({ status: ["paused", "failed"] }), ["failed", "paused"])
-      assert.deepStrictEqual(yield* ids({ status: [] }), [])
-      const [paused] = yield* Stream.runCollect(jobs.list({ status: ["paused"] }))
-      const updatedAfter = paused?.updatedAt
-      assert.deepStrictEqual(yield* ids({ updatedAfter }), ["cancelled", "failed", "completed"])
-      assert.deepStrictEqual(yield* ids({ updatedAfter, status: ["failed", "paused"] }), ["failed"])
     })
   )
 

@@ -9,12 +9,6 @@ import { settle } from "./TestTime.ts"
 
 const created: JobEvent = { _tag: "JobCreated", version: 1, spec: Journals.spec([10, 10]) }
 const lost = (found: string): JobEvent => ({ _tag: "OutputLost", chunk: 1, attempt: 1, found })
-const ended = (run: number, how: "completed" | "failed" | "cancelled" | "paused"): JobEvent => ({
-  _tag: "RunEnded",
-  run,
-  how,
-  leftover: []
-})
 
 const repository = JobRepository.JobRepository
 
@@ -40,18 +34,6 @@ const open = Effect.fnUntraced(function* (jobId: string, takeOver: "if-dead" | "
 const fresh = <A, E, R>(effect: Effect.Effect<A, E, R | JobRepository.JobRepository>) =>
   Effect.provide(effect, JobRepository.layerMemory)
 
-const readers: Record<
-  string,
-  (jobs: JobRepository.JobRepository["Service"]) => Effect.Effect<void, JobRepository.RepositoryError, Scope.Scope>
-> = {
-  openWriter: (jobs) => Effect.asVoid(jobs.openWriter("job", { takeOver: "always" })),
-  read: (jobs) => Stream.runDrain(jobs.read("job")),
-  changes: (jobs) => Stream.runDrain(jobs.changes("job", 0)),
-  request: (jobs) => jobs.request("job", { _tag: "Cancel", by: "me" }),
-  requests: (jobs) => Stream.runDrain(jobs.requests("job")),
-  delete: (jobs) => jobs.delete("job")
-}
-
 describe("JobRepository.layerMemory", () => {
   it.effect("says what it promises", () =>
     fresh(
@@ -68,48 +50,9 @@ describe("JobRepository.layerMemory", () => {
       assert.strictEqual(yield* fresh(reasonOf(journal("job"))), "NotFound")
     })
   )
-
-  it.effect.each(Object.entries(readers))("%s knows no job that was never created, or was deleted", ([, operation]) =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        assert.strictEqual(yield* reasonOf(Effect.scoped(operation(jobs))), "NotFound")
-        yield* jobs.create("job", created)
-        yield* jobs.delete("job")
-        const error = yield* Effect.flip(Effect.scoped(operation(jobs)))
-        assert.strictEqual(error.reason._tag, "NotFound")
-        assert.strictEqual(error.jobId, "job")
-      })
-    )
-  )
 })
 
 describe("JobRepository create", () => {
-  it.effect("stores the job with its first event, outside any run", () =>
-    fresh(
-      Effect.gen(function* () {
-        yield* TestClock.adjust(1234)
-        yield* Effect.flatMap(repository, (jobs) => jobs.create("job", created))
-        assert.deepStrictEqual(yield* journal("job"), [{ revision: 1, run: 0, at: 1234, event: created }])
-      })
-    )
-  )
-
-  it.effect("refuses a second job of the same id and leaves the first as it is", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const again = jobs.create("job", { ...created, spec: Journals.spec([1]) })
-        assert.strictEqual(yield* reasonOf(again), "AlreadyExists")
-        assert.deepStrictEqual(
-          (yield* journal("job")).map(({ event }) => event),
-          [created]
-        )
-      })
-    )
-  )
-
   it.effect.prop("lets one of many win, and shows nobody a job without its first event", [Seed], ([seed]) =>
     fresh(
       Effect.gen(function* () {
@@ -125,113 +68,9 @@ describe("JobRepository create", () => {
       }).pipe(contended(seed))
     )
   )
-
-  it.effect("makes an id free again when the job is deleted", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const writer = yield* open("job")
-        yield* writer.append([lost("in the first")])
-        yield* writer.close
-        yield* jobs.delete("job")
-        yield* jobs.create("job", created)
-        assert.strictEqual((yield* journal("job")).length, 1)
-        assert.strictEqual((yield* open("job")).run, 1)
-        assert.strictEqual(yield* reasonOf(writer.append([lost("late")])), "NotFound")
-        assert.strictEqual((yield* journal("job")).length, 1)
-      })
-    )
-  )
 })
 
 describe("JobRepository openWriter", () => {
-  it.effect("counts runs from 1, also those that wrote nothing", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const runs: Array<number> = []
-        for (let i = 0; i < 3; i++) {
-          const writer = yield* open("job")
-          runs.push(writer.run)
-          yield* writer.close
-        }
-        assert.deepStrictEqual(runs, [1, 2, 3])
-      })
-    )
-  )
-
-  it.effect("fails with Running while the last writer lives, and opens when its scope has closed", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const first = yield* open("job")
-        const error = yield* Effect.flip(open("job"))
-        assert.deepStrictEqual(error.reason, new JobRepository.Running({ owner: first.owner, alive: "yes" }))
-        yield* first.append([lost("still mine")])
-        yield* first.close
-        assert.strictEqual((yield* open("job")).run, 2)
-      })
-    )
-  )
-
-  it.effect("takes over when told to: the earlier writer is fenced and writes nothing more", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const first = yield* open("job")
-        yield* first.append([lost("before")])
-        const second = yield* open("job", "always")
-        const error = yield* Effect.flip(first.append([lost("stale"), lost("stale")]))
-        assert.deepStrictEqual(error.reason, new JobRepository.Fenced({ run: 1 }))
-        yield* second.append([lost("after")])
-        assert.deepStrictEqual(
-          (yield* journal("job", 1)).map(({ event, revision, run }) => ({ event, revision, run })),
-          [
-            { event: lost("before"), revision: 2, run: 1 },
-            { event: lost("after"), revision: 3, run: 2 }
-          ]
-        )
-      })
-    )
-  )
-
-  it.effect("stays with the later writer when the fenced one closes", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const first = yield* open("job")
-        const second = yield* open("job", "always")
-        yield* first.close
-        assert.strictEqual(yield* reasonOf(open("job")), "Running")
-        yield* second.append([lost("still mine")])
-        yield* second.close
-        assert.strictEqual((yield* open("job")).run, 3)
-      })
-    )
-  )
-
-  it.effect("is released by a scope that fails or is interrupted", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const writing = Effect.scoped(Effect.andThen(jobs.openWriter("job", { takeOver: "if-dead" }), Effect.never))
-        const fiber = yield* Effect.forkChild(writing)
-        yield* settle
-        assert.strictEqual(yield* reasonOf(open("job")), "Running")
-        yield* Fiber.interrupt(fiber)
-        const failing = Effect.andThen(jobs.openWriter("job", { takeOver: "if-dead" }), Effect.fail("no"))
-        assert.strictEqual(yield* Effect.flip(Effect.scoped(failing)), "no")
-        assert.strictEqual((yield* open("job")).run, 3)
-      })
-    )
-  )
-
   it.effect.prop(
     "leaves the job closed, or its writer open, whenever it is interrupted",
     [Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 40 })), Seed],
@@ -296,142 +135,9 @@ describe("JobRepository append", () => {
       })
     )
   )
-
-  it.effect("of nothing is nothing", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const writer = yield* open("job")
-        assert.deepStrictEqual(yield* writer.append([]), [])
-        assert.strictEqual((yield* journal("job")).length, 1)
-      })
-    )
-  )
-
-  it.effect("is not taken back by what its caller does with the events or records", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const writer = yield* open("job")
-        const events = [lost("a")]
-        yield* writer.append(events)
-        events.push(lost("b"))
-        assert.strictEqual((yield* journal("job")).length, 2)
-      })
-    )
-  )
 })
 
 describe("JobRepository read and changes", () => {
-  it.effect("read gives what is after a revision, and ends", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const writer = yield* open("job")
-        yield* writer.append([lost("a"), lost("b"), lost("c")])
-        const revisions = (after?: number) => Effect.map(journal("job", after), (all) => all.map((r) => r.revision))
-        assert.deepStrictEqual(yield* revisions(), [1, 2, 3, 4])
-        assert.deepStrictEqual(yield* revisions(0), [1, 2, 3, 4])
-        assert.deepStrictEqual(yield* revisions(2), [3, 4])
-        assert.deepStrictEqual(yield* revisions(4), [])
-        assert.deepStrictEqual(yield* revisions(99), [])
-      })
-    )
-  )
-
-  it.effect("changes gives the history, then each append, across runs, and ends when the job is deleted", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const first = yield* open("job")
-        yield* first.append([lost("history")])
-        const seen: Array<number> = []
-        const watching = yield* jobs.changes("job", 1).pipe(
-          Stream.runForEach(({ revision }) => Effect.sync(() => seen.push(revision))),
-          Effect.forkChild
-        )
-        yield* settle
-        assert.deepStrictEqual(seen, [2])
-        yield* first.append([lost("a"), lost("b")])
-        yield* settle
-        assert.deepStrictEqual(seen, [2, 3, 4])
-        yield* first.close
-        const second = yield* open("job")
-        yield* second.append([lost("c")])
-        yield* second.close
-        yield* settle
-        assert.deepStrictEqual(seen, [2, 3, 4, 5])
-        assert.isUndefined(watching.pollUnsafe())
-        yield* jobs.delete("job")
-        yield* Fiber.join(watching)
-        assert.deepStrictEqual(seen, [2, 3, 4, 5])
-      })
-    )
-  )
-
-  it.effect("changes gives what is left to a slow watcher of a job that is deleted", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const watching = yield* jobs.changes("job", 0).pipe(
-          Stream.mapEffect((record) => Effect.as(Effect.sleep("1 second"), record.revision)),
-          Stream.runCollect,
-          Effect.forkChild
-        )
-        yield* settle
-        const writer = yield* open("job")
-        yield* writer.append([lost("a"), lost("b")])
-        yield* writer.close
-        yield* jobs.delete("job")
-        for (let i = 0; i < 4; i++) {
-          yield* settle
-          yield* TestClock.adjust("1 second")
-        }
-        assert.deepStrictEqual(yield* Fiber.join(watching), [1, 2, 3])
-      })
-    )
-  )
-
-  it.effect("changes after a revision that is yet to come waits for the one after it", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const watching = yield* jobs.changes("job", 3).pipe(Stream.take(1), Stream.runCollect, Effect.forkChild)
-        const writer = yield* open("job")
-        yield* settle
-        yield* writer.append([lost("2"), lost("3")])
-        yield* settle
-        yield* writer.append([lost("4")])
-        assert.deepStrictEqual(
-          (yield* Fiber.join(watching)).map(({ revision }) => revision),
-          [4]
-        )
-      })
-    )
-  )
-
-  it.effect("a watcher that waits can be interrupted", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        for (const watch of [Stream.runDrain(jobs.changes("job", 1)), Stream.runDrain(jobs.requests("job"))]) {
-          const watching = yield* Effect.forkChild(watch)
-          yield* settle
-          yield* Fiber.interrupt(watching)
-        }
-        const writer = yield* open("job")
-        yield* writer.append([lost("nobody watches")])
-      })
-    )
-  )
-
   it.effect.prop(
     "every watcher sees every record once and in order, whenever it comes and however it is interleaved",
     [
@@ -480,105 +186,7 @@ describe("JobRepository read and changes", () => {
   )
 })
 
-describe("JobRepository requests", () => {
-  const cancel = { _tag: "Cancel", by: "me" } as const
-  const pause = { _tag: "Pause", mode: "drain" } as const
-
-  it.effect("reach the current writer in order, those from before it listened as well", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        yield* open("job")
-        yield* jobs.request("job", pause)
-        const listening = yield* jobs.requests("job").pipe(Stream.take(2), Stream.runCollect, Effect.forkChild)
-        yield* settle
-        yield* jobs.request("job", cancel)
-        assert.deepStrictEqual(yield* Fiber.join(listening), [pause, cancel])
-      })
-    )
-  )
-
-  it.effect("do not reach the next run", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        yield* jobs.request("job", cancel) // nobody runs it
-        const first = yield* open("job")
-        const heardByFirst = yield* Effect.forkChild(Stream.runCollect(jobs.requests("job")))
-        yield* settle
-        yield* first.close
-        yield* jobs.request("job", pause) // nobody runs it any more
-        yield* settle
-        yield* open("job")
-        const heardBySecond = yield* jobs.requests("job").pipe(Stream.take(1), Stream.runCollect, Effect.forkChild)
-        yield* settle
-        assert.isUndefined(heardBySecond.pollUnsafe())
-        assert.deepStrictEqual(yield* Fiber.join(heardByFirst), [pause])
-        yield* jobs.request("job", cancel)
-        assert.deepStrictEqual(yield* Fiber.join(heardBySecond), [cancel])
-      })
-    )
-  )
-
-  it.effect("of a run end when another takes over, or the job is deleted", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        yield* open("job")
-        const first = yield* Effect.forkChild(Stream.runCollect(jobs.requests("job")))
-        yield* settle
-        const second = yield* open("job", "always")
-        assert.deepStrictEqual(yield* Fiber.join(first), [])
-        const later = yield* Effect.forkChild(Stream.runCollect(jobs.requests("job")))
-        yield* settle
-        yield* second.close
-        yield* jobs.delete("job")
-        assert.deepStrictEqual(yield* Fiber.join(later), [])
-      })
-    )
-  )
-
-  it.effect("are seen by everybody who listens, and by nobody of another job", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        yield* jobs.create("other", created)
-        yield* open("job")
-        yield* open("other")
-        const listen = (jobId: string) => jobs.requests(jobId).pipe(Stream.take(1), Stream.runCollect, Effect.forkChild)
-        const [a, b, other] = [yield* listen("job"), yield* listen("job"), yield* listen("other")]
-        yield* settle
-        yield* jobs.request("job", cancel)
-        assert.deepStrictEqual(yield* Fiber.join(a), [cancel])
-        assert.deepStrictEqual(yield* Fiber.join(b), [cancel])
-        yield* settle
-        assert.isUndefined(other.pollUnsafe())
-      })
-    )
-  )
-})
-
 describe("JobRepository delete", () => {
-  it.effect("refuses while somebody writes", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        yield* jobs.create("job", created)
-        const writer = yield* open("job")
-        assert.strictEqual(yield* reasonOf(jobs.delete("job")), "Running")
-        yield* writer.append([lost("still here")])
-        yield* writer.close
-        yield* jobs.delete("job")
-        assert.strictEqual(yield* reasonOf(jobs.delete("job")), "NotFound")
-        assert.deepStrictEqual(yield* Stream.runCollect(jobs.list()), [])
-      })
-    )
-  )
-
   it.effect.prop("takes a job once, however many ask", [Seed], ([seed]) =>
     fresh(
       Effect.gen(function* () {
@@ -593,86 +201,6 @@ describe("JobRepository delete", () => {
         const deletes = [deleted, renewed].filter(Result.isSuccess).length
         assert.strictEqual(Result.isSuccess(left), deletes === 1 && Result.isSuccess(renewed))
       }).pipe(contended(seed))
-    )
-  )
-})
-
-describe("JobRepository list", () => {
-  const jobsOfEveryStatus = Effect.gen(function* () {
-    const jobs = yield* repository
-    const end = Effect.fnUntraced(function* (jobId: string, how: "completed" | "failed" | "cancelled" | "paused") {
-      const writer = yield* open(jobId)
-      yield* writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }, ended(writer.run, how)])
-      yield* writer.close
-    })
-    for (const id of ["pending", "running", "paused", "completed", "failed", "cancelled"]) {
-      yield* jobs.create(id, created)
-      yield* TestClock.adjust(10)
-    }
-    const writer = yield* open("running")
-    yield* writer.append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }])
-    for (const how of ["paused", "completed", "failed", "cancelled"] as const) {
-      yield* TestClock.adjust(100)
-      yield* end(how, how)
-    }
-    return jobs
-  })
-
-  it.effect("gives the jobs, newest first", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* jobsOfEveryStatus
-        const all = yield* Stream.runCollect(jobs.list())
-        assert.deepStrictEqual(
-          all.map(({ id }) => id),
-          ["cancelled", "failed", "completed", "paused", "running", "pending"]
-        )
-        for (const job of all) {
-          assert.strictEqual(job.status, job.id)
-          assert.strictEqual(job.run, job.id === "pending" ? 0 : 1)
-          assert.strictEqual(job.progress, job.id === "completed" ? 1 : 0)
-          assert.strictEqual(job.owner, job.id === "running" ? "alive" : "none")
-          assert.isFalse("chunks" in job)
-        }
-        assert.deepStrictEqual(all.at(-1), {
-          id: "pending",
-          status: "pending",
-          run: 0,
-          progress: 0,
-          createdAt: 0,
-          updatedAt: 0,
-          owner: "none"
-        })
-      })
-    )
-  )
-
-  it.effect("filters by status and by time, and by both", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* jobsOfEveryStatus
-        const ids = (options: Parameters<typeof jobs.list>[0]) =>
-          Effect.map(Stream.runCollect(jobs.list(options)), (found) => found.map(({ id }) => id))
-        assert.deepStrictEqual(yield* ids({ status: ["paused", "failed"] }), ["failed", "paused"])
-        assert.deepStrictEqual(yield* ids({ status: [] }), [])
-        const [paused] = yield* Stream.runCollect(jobs.list({ status: ["paused"] }))
-        const updatedAfter = paused?.updatedAt
-        assert.deepStrictEqual(yield* ids({ updatedAfter }), ["cancelled", "failed", "completed"])
-        assert.deepStrictEqual(yield* ids({ updatedAfter, status: ["failed", "paused"] }), ["failed"])
-        assert.deepStrictEqual(yield* ids({ status: undefined, updatedAfter: undefined }), yield* ids(undefined))
-      })
-    )
-  )
-
-  it.effect("looks when it is read, not when it is made", () =>
-    fresh(
-      Effect.gen(function* () {
-        const jobs = yield* repository
-        const list = jobs.list()
-        assert.deepStrictEqual(yield* Stream.runCollect(list), [])
-        yield* jobs.create("job", created)
-        assert.strictEqual((yield* Stream.runCollect(list)).length, 1)
-      })
     )
   )
 })
