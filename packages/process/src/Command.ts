@@ -180,15 +180,21 @@ const start = (options: Options, marker: string): Effect.Effect<Child, ProcessEr
 const watch = (child: ChildProcessByStdio<null, Readable, Readable>, pid: number, options: Options): Child => {
   const exited: Child["exited"] = Deferred.makeUnsafe()
   const closed = Deferred.makeUnsafe<void>()
-  child.once("exit", (exitCode, signal) => Deferred.doneUnsafe(exited, Exit.succeed({ exitCode, signal })))
+  processTable.started(pid)
+  child.once("exit", (exitCode, signal) => {
+    processTable.ended(pid)
+    Deferred.doneUnsafe(exited, Exit.succeed({ exitCode, signal }))
+  })
   child.once("close", () => Deferred.doneUnsafe(closed, Exit.void))
   const stdout = read(child.stdout, "stdout", options)
   const stderr = read(child.stderr, "stderr", options)
   return {
     pid,
     exited,
-    drain: Deferred.await(closed).pipe(
-      Effect.timeoutOption(drainLimit),
+    drain: Effect.suspend(() =>
+      // Mostly they are closed by now, and no timer is needed.
+      Deferred.isDoneUnsafe(closed) ? Effect.void : Effect.timeoutOption(Deferred.await(closed), drainLimit)
+    ).pipe(
       Effect.andThen(
         Effect.sync(() => {
           stdout.close()

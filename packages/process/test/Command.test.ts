@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Command from "@helios-infra/process/Command"
-import { Deferred, Effect, Exit, Fiber, Schema } from "effect"
+import { Deferred, Effect, Exit, Fiber, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { execFile } from "node:child_process"
 import * as fs from "node:fs/promises"
@@ -344,7 +344,10 @@ describe("a command that is interrupted", () => {
       const otherFiber = yield* Effect.forkChild(other.run)
       yield* written(join(one.dir, "ready"))
       yield* written(join(other.dir, "ready"))
-      const before = tagged(other.tag)
+      // One of them is in the middle of its `exec`, perhaps, and then shows no environment.
+      const before = yield* Effect.sync(() => tagged(other.tag)).pipe(
+        Effect.repeat({ until: (pids) => pids.length === 2, schedule: Schedule.spaced("10 millis") })
+      )
       yield* Fiber.interrupt(fiber)
       yield* nothingLeft(one.tag)
       assert.deepStrictEqual(tagged(other.tag), before)
@@ -366,7 +369,12 @@ describe("a command that leaves processes behind when it ends", () => {
       setsid sh -c 'echo ready > ready; exec sleep 600' > /dev/null 2>&1 &
       while [ ! -s ready ]; do sleep 0.01; done; exit 7`
     ],
-    ["in a session of its own, holding its pipes", "setsid sleep 600 & sleep 0.1; exit 7"]
+    ["in a session of its own, holding its pipes", "setsid sleep 600 & sleep 0.1; exit 7"],
+    ["in a session of its own, started by one that ends", "setsid sh -c '(sleep 600 &) &' > /dev/null 2>&1 & exit 7"],
+    [
+      "in a session of its own, among more others than are asked for one by one",
+      "setsid sleep 600 > /dev/null 2>&1 & for i in $(seq 80); do true & done; exit 7"
+    ]
   ])("ends them: %s", ([, script]) =>
     Effect.gen(function* () {
       const { run, tag } = yield* shell(script)

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { uptime } from "node:os"
 import { kill, pid as self, platform } from "node:process"
 
@@ -54,8 +54,11 @@ interface Stat {
 export const errorCode = (error: unknown): string | undefined =>
   Predicate.hasProperty(error, "code") && Predicate.isString(error.code) ? error.code : undefined
 
+/** As UTF-8, for which Node has a way without buffers: a scan must cost little beside starting a process. */
+const read = (file: string) => Result.try(() => readFileSync(`/proc/${file}`, "utf8"))
+
 const readStat = (pid: number): Stat | undefined => {
-  const text = Result.try(() => readFileSync(`/proc/${pid}/stat`, "latin1"))
+  const text = read(`${pid}/stat`)
   if (Result.isFailure(text)) return undefined
   // The second field is the program's name in parentheses and may hold anything; proc(5) counts from 1, this from 3.
   const fields = text.success.slice(text.success.lastIndexOf(")") + 2).split(" ")
@@ -71,20 +74,15 @@ const readStat = (pid: number): Stat | undefined => {
   }
 }
 
-const variable = Buffer.from(`${markerVariable}=`)
-
 /** A process's marker; `undefined` when it has none or may not be read, `"blank"` when it has no environment at all. */
 const readMarker = (pid: number): { readonly marker: string } | "blank" | undefined => {
-  const environ = Result.try(() => readFileSync(`/proc/${pid}/environ`))
+  const environ = read(`${pid}/environ`)
   if (Result.isFailure(environ)) return undefined
-  const bytes = environ.success
-  if (bytes.length === 0) return "blank"
-  for (let at = bytes.indexOf(variable); at !== -1; at = bytes.indexOf(variable, at + 1)) {
-    if (at > 0 && bytes[at - 1] !== 0) continue
-    const end = bytes.indexOf(0, at)
-    return { marker: bytes.toString("utf8", at + variable.length, end === -1 ? bytes.length : end) }
-  }
-  return undefined
+  if (environ.success === "") return "blank"
+  const variables = `\0${environ.success}\0`
+  const name = `\0${markerVariable}=`
+  const at = variables.indexOf(name)
+  return at === -1 ? undefined : { marker: variables.slice(at + name.length, variables.indexOf("\0", at + 1)) }
 }
 
 const listPids = (): ReadonlyArray<number> => {
@@ -154,41 +152,24 @@ const lookInto = (table: Table, sought: Sought): Sighting => {
   return { found, group: group !== undefined, unsettled }
 }
 
-interface Reader {
-  /** Only processes with higher pids are of interest. */
-  readonly above: number
-  readonly give: (table: Table) => void
-}
-
-let waiting: Array<Reader> = []
+let waiting: Array<(table: Table) => void> = []
 
 /** Reads the table once for all who ask in the same turn, so that 100 commands that end together cost what one does. */
-const readTable = (above: number): Effect.Effect<Table> =>
-  Effect.callback((resume) => {
-    waiting.push({ above, give: (table) => resume(Effect.succeed(table)) })
-    if (waiting.length > 1) return
-    setImmediate(() => {
-      const readers = waiting
-      waiting = []
-      const lowest = Math.min(...readers.map((reader) => reader.above))
-      const highest = Math.max(...readers.map((reader) => reader.above))
-      // Pids are given in order; once they have started again from the bottom, any can be of interest.
-      const from = lowest > 0 && lastPid() >= highest ? lowest : 0
-      const table = new Table(listPids().filter((pid) => pid > from))
-      for (const reader of readers) reader.give(table)
-    })
+const readTable: Effect.Effect<Table> = Effect.callback((resume) => {
+  waiting.push((table) => resume(Effect.succeed(table)))
+  if (waiting.length > 1) return
+  setImmediate(() => {
+    const readers = waiting
+    waiting = []
+    const table = new Table(listPids())
+    for (const give of readers) give(table)
   })
-
-/** The pid that was given last; 0 when that is not told. */
-const lastPid = (): number => {
-  const text = Result.try(() => readFileSync("/proc/loadavg", "latin1"))
-  return Result.isFailure(text) ? 0 : Number(text.success.trim().split(" ").at(-1)) || 0
-}
+})
 
 /** Looks through all processes. */
 export const look = (sought: Sought): Effect.Effect<Sighting> =>
   isLinux
-    ? Effect.map(readTable(0), (table) => lookInto(table, sought))
+    ? Effect.map(readTable, (table) => lookInto(table, sought))
     : Effect.sync(() => {
         const group = sought.group
         const found = group !== undefined && signal(-group, 0) ? [{ pid: -group, group, key: String(-group) }] : []
@@ -197,11 +178,58 @@ export const look = (sought: Sought): Effect.Effect<Sighting> =>
 
 /** The pids and markers of all processes that have one. */
 export const markers: Effect.Effect<ReadonlyMap<number, string>> = isLinux
-  ? Effect.map(readTable(0), (table) => table.markers)
+  ? Effect.map(readTable, (table) => table.markers)
   : Effect.succeed(new Map())
 
-/** How long pids cannot come round twice. */
+// ---
+// what a command has left
+// ---
+
+/** The first processes of the commands that run: each carries its own command's marker, and need not be read. */
+const leaders = new Set<number>()
+
+/** A command has been started. */
+export const started = (leader: number): void => void leaders.add(leader)
+
+/** The first process of a command has ended. */
+export const ended = (leader: number): void => void leaders.delete(leader)
+
+/** The pid that was given last; 0 when that is not told. */
+const lastPid = (): number => {
+  const text = read("loadavg")
+  return Result.isFailure(text) ? 0 : Number(text.success.trim().split(" ").at(-1)) || 0
+}
+
+/** How long pids cannot come round twice: they are given in order. */
 const pidsAreInOrderForMs = 1000
+
+/** How many pids are asked for one by one before the list of all is quicker. */
+const fewPids = 64
+
+/**
+ * Whether there is one among the processes that were started after `first`, those included that are started while this
+ * looks; `undefined` when those are many, or pids have begun again from the bottom.
+ */
+const isAnyAfter = (first: number, is: (pid: number) => boolean): boolean | undefined => {
+  let seen = first
+  while (true) {
+    const last = lastPid()
+    if (last === seen) return false
+    if (last < seen || last - first > fewPids) return undefined
+    while (seen < last) if (is(++seen)) return true
+  }
+}
+
+/** Whether a process may be of the command with this first process and marker. Errs towards yes. */
+const mayBeOf = (leader: number, marker: string) => (pid: number) => {
+  // `kill` and `readFile` would throw, which costs more than all of the rest.
+  if (leaders.has(pid) || !existsSync(`/proc/${pid}`)) return false
+  const stat = readStat(pid)
+  if (stat === undefined) return false
+  if (stat.group === leader) return true
+  const found = readMarker(pid)
+  return found === "blank" ? !stat.gone && !stat.kernel : found?.marker === marker
+}
 
 /**
  * Whether a command whose first process `leader` has just ended left something. Cheap: of a command that was over
@@ -209,10 +237,9 @@ const pidsAreInOrderForMs = 1000
  */
 export const leftSomething = (leader: number, marker: string, ranMs: number): Effect.Effect<boolean> =>
   Effect.suspend(() => {
+    const any = isLinux && ranMs < pidsAreInOrderForMs ? isAnyAfter(leader, mayBeOf(leader, marker)) : undefined
+    if (any !== undefined) return Effect.succeed(any)
     if (signal(-leader, 0)) return Effect.succeed(true)
     if (!isLinux) return Effect.succeed(false)
-    return Effect.map(
-      readTable(ranMs < pidsAreInOrderForMs ? leader : 0),
-      (table) => table.isUnsettled(ranMs) || [...table.markers.values()].includes(marker)
-    )
+    return Effect.map(readTable, (table) => table.isUnsettled(ranMs) || [...table.markers.values()].includes(marker))
   })
