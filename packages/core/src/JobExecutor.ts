@@ -63,6 +63,8 @@ export interface Run {
   readonly options: Options
   /** What makes one file of the chunks. Without one the merge command does, or the chunks are the result. */
   readonly stitcher: VideoStitcher["Service"] | undefined
+  /** Done before the first attempt. */
+  readonly prepare?: Effect.Effect<void, JobReason> | undefined
   /** Completes when somebody wants the run to stop. */
   readonly stop: Effect.Effect<"cancelled" | "paused">
   /** Done once the run stands in the journal; what is wrong with the options is known by then. */
@@ -179,6 +181,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
     const started = Effect.forkDetach(append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }]))
     const work = Effect.flatMap(started, Fiber.join).pipe(
       Effect.andThen(request.onStarted ?? Effect.void),
+      Effect.andThen(request.prepare ?? Effect.void),
       Effect.andThen(begin),
       Effect.flatMap((joins) => Effect.all(joins, { concurrency: "unbounded", discard: true }))
     )

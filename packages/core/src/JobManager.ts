@@ -17,6 +17,8 @@ import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { ArtifactStorage } from "./ArtifactStorage.ts"
+import * as JobArtifacts from "./JobArtifacts.ts"
 import { InvalidRequest, JobCancelled, JobError, type JobReason } from "./JobError.ts"
 import type { JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
@@ -35,6 +37,10 @@ export interface RunOptions extends JobExecutor.Options {
   readonly stitcher?: VideoStitcher.VideoStitcher["Service"] | undefined
   readonly outputCheck?: OutputCheck.OutputCheck["Service"] | undefined
   readonly workspace?: Workspace.Workspace["Service"] | undefined
+  /** Where workers elsewhere read the job and put their outputs; without one they are on their own. */
+  readonly storage?: ArtifactStorage["Service"] | undefined
+  /** How the storage is used. */
+  readonly artifacts?: JobArtifacts.Options | undefined
 }
 
 /** One attempt's last words. */
@@ -65,7 +71,9 @@ export interface AttemptLog {
  *   paused while one watches.
  * - `cancel` stops the job and returns when nothing of it is left; a job that has ended stays as it ended.
  * - `pause` does the same to a job that is running, so that it can be run on; any other job stays as it is.
- * - `delete` removes a job that nobody runs from its repository; its files stay.
+ * - `delete` removes a job that nobody runs from its repository, and what it has in the storage; its files here stay.
+ * - `fullLog` gives all that an attempt elsewhere printed, where the worker sent it to the storage. It is there until the
+ *   job is completed, and longer with `artifacts: { keep: true }`.
  */
 export class JobManager extends Context.Service<
   JobManager,
@@ -92,6 +100,10 @@ export class JobManager extends Context.Service<
     ) => Effect.Effect<JobState, JobError>
     readonly pause: (jobId: string) => Effect.Effect<JobState, JobError>
     readonly delete: (jobId: string) => Effect.Effect<void, JobError>
+    readonly fullLog: (
+      jobId: string,
+      attempt: Pick<AttemptLog, "run" | "chunkId" | "attempt">
+    ) => Stream.Stream<Uint8Array, JobError>
   }
 >()("@helios-infra/core/JobManager") {}
 
@@ -120,6 +132,7 @@ const make = Effect.gen(function* () {
   const repository = yield* JobRepository
   const services = yield* Effect.context<WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace>()
   const stitcher = Option.getOrUndefined(yield* Effect.serviceOption(VideoStitcher.VideoStitcher))
+  const storage = Option.getOrUndefined(yield* Effect.serviceOption(ArtifactStorage))
   const scope = yield* Effect.scope
   const signals = yield* PubSub.sliding<FramesDone>(signalCapacity)
   /** The runs that are under way here; each is done when nothing of it is left. */
@@ -158,14 +171,20 @@ const make = Effect.gen(function* () {
       .pipe(Effect.andThen(read(jobId)), Effect.mapError(failing(jobId)))
   })
 
-  /** The services of one run: the manager's own, but for those that were given. */
-  const servicesOf = (options: RunOptions) => {
-    let context = services
-    if (options.workerAdapter) context = Context.add(context, WorkerAdapter.WorkerAdapter, options.workerAdapter)
-    if (options.outputCheck) context = Context.add(context, OutputCheck.OutputCheck, options.outputCheck)
-    if (options.workspace) context = Context.add(context, Workspace.Workspace, options.workspace)
-    return context
-  }
+  /** The services of one run: the manager's own, but for those that were given; with a storage around them. */
+  const servicesOf = Effect.fnUntraced(function* (
+    { id, spec }: JobState,
+    options: RunOptions
+  ): Effect.fn.Return<JobArtifacts.Services & { readonly upload?: JobArtifacts.StoredJob["upload"] }> {
+    const given = {
+      workerAdapter: options.workerAdapter ?? Context.get(services, WorkerAdapter.WorkerAdapter),
+      outputCheck: options.outputCheck ?? Context.get(services, OutputCheck.OutputCheck),
+      workspace: options.workspace ?? Context.get(services, Workspace.Workspace),
+      stitcher: options.stitcher ?? stitcher
+    }
+    const store = options.storage ?? storage
+    return store === undefined ? given : yield* JobArtifacts.make(store, { id, spec }, given, options.artifacts)
+  })
 
   const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, how: How = {}) {
     const { apply, readOn } = follow(jobId)
@@ -190,12 +209,14 @@ const make = Effect.gen(function* () {
       // Without its requests a run can still finish.
       Effect.catch(() => Effect.never)
     )
+    const { outputCheck, stitcher, upload, workerAdapter, workspace } = yield* servicesOf(job, options)
     yield* JobExecutor.run({
       job,
       apply,
       writer,
       options,
-      stitcher: options.stitcher ?? stitcher,
+      stitcher,
+      prepare: upload,
       stop: wish,
       onStarted: how.onStarted,
       onSignal: (chunkId, attempt, signal) => {
@@ -203,7 +224,11 @@ const make = Effect.gen(function* () {
           PubSub.publishUnsafe(signals, { jobId, run: writer.run, chunkId, attempt, done: signal.done })
         }
       }
-    }).pipe(Effect.provide(servicesOf(options)))
+    }).pipe(
+      Effect.provideService(WorkerAdapter.WorkerAdapter, workerAdapter),
+      Effect.provideService(OutputCheck.OutputCheck, outputCheck),
+      Effect.provideService(Workspace.Workspace, workspace)
+    )
     return job
   }, Effect.scoped)
 
@@ -298,8 +323,19 @@ const make = Effect.gen(function* () {
   )
 
   const remove: JobManager["Service"]["delete"] = Effect.fn("JobManager.delete")((jobId) =>
-    Effect.mapError(repository.delete(jobId), failing(jobId))
+    repository
+      .delete(jobId)
+      .pipe(
+        Effect.andThen(storage === undefined ? Effect.void : JobArtifacts.remove(storage, jobId)),
+        Effect.mapError(failing(jobId))
+      )
   )
+
+  const fullLog: JobManager["Service"]["fullLog"] = (jobId, { attempt, chunkId, run }) =>
+    (storage === undefined
+      ? Stream.fail(new InvalidRequest({ fix: "there is no storage that could hold logs: give the manager one" }))
+      : storage.get(JobArtifacts.logKey({ jobId, run, chunkId, attempt }))
+    ).pipe(Stream.mapError(failing(jobId)))
 
   /**
    * Ends a job that nobody runs; else asks whoever does, and waits until nobody does. Asks again every second: the run
@@ -347,7 +383,8 @@ const make = Effect.gen(function* () {
     watch,
     cancel,
     pause,
-    delete: remove
+    delete: remove,
+    fullLog
   })
 })
 

@@ -3,6 +3,7 @@
  * the test clock. Strict: a place that was never given out, or a file that is not there, is an error.
  */
 import {
+  type ArtifactStorage,
   JobManager,
   JobRepository,
   OutputCheck,
@@ -176,12 +177,15 @@ export const layerWorker = (
 /** A manager on a machine, with a repository in memory; without a stitcher unless `stitch` says so. */
 export const layerManager = (
   machine: Machine,
-  options: { readonly stitch?: boolean } = {}
+  options: {
+    readonly stitch?: boolean
+    readonly storage?: Layer.Layer<ArtifactStorage.ArtifactStorage>
+  } = {}
 ): Layer.Layer<JobManager.JobManager | JobRepository.JobRepository> => {
   const stitcher = options.stitch ? Layer.succeed(VideoStitcher.VideoStitcher, machine.stitcher) : Layer.empty
   return JobManager.layer.pipe(
     Layer.provideMerge(JobRepository.layerMemory),
-    Layer.provide([layerWorker(machine), stitcher])
+    Layer.provide([layerWorker(machine), stitcher, options.storage ?? Layer.empty])
   )
 }
 
