@@ -190,7 +190,12 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
       while (true) {
         const claimed = yield* claim(journal, how)
         const close = Effect.ignore(file(() => claimed.handle.close()))
-        const target = yield* begin(journal, claimed).pipe(Effect.onError(() => close))
+        // Its header may be in its file by now, and says that this process writes it.
+        const giveUp = Effect.andThen(
+          Effect.sync(() => journalWriter.letGo(journal, claimed.run)),
+          close
+        )
+        const target = yield* begin(journal, claimed).pipe(Effect.onError(() => giveUp))
         // Somebody took this process for dead while it began.
         if (how === "always" || !(yield* journalFolder.hasRun(journal, claimed.run + 1))) return target
         yield* close

@@ -97,6 +97,8 @@ const advice = (error: FileError): string => {
       return "the disk is full: make room, then run the job on"
     case "EFBIG":
       return "the file may not grow any more: raise the limit (ulimit -f), then run the job on"
+    case "EIO":
+      return "the disk failed: look at what the system says of it, then run the job on"
     case "EROFS":
       return "the file system is read-only: use a folder that can be written to"
     case "EACCES":

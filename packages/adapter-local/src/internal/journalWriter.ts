@@ -66,6 +66,9 @@ const ending = (() => {
 
 const releasedKey = (journal: journalFolder.Journal, run: number): string => `${journal.id}/${run}`
 
+/** Remembers that a run of this process is over, where the disk does not say so. */
+export const letGo = (journal: journalFolder.Journal, run: number): void => void released.add(releasedKey(journal, run))
+
 /** Whether a run has been released. */
 export const isReleased = Effect.fnUntraced(function* (journal: journalFolder.Journal, run: number) {
   if (run === 0 || released.has(releasedKey(journal, run))) return true
@@ -213,7 +216,7 @@ export const make = ({ handle, journal, run, ...begun }: Target): JournalWriter 
         over === undefined &&
         (yield* write([bytes + lines.length])) === undefined &&
         Result.isSuccess(yield* Effect.result(sync))
-      if (!noted) released.add(releasedKey(journal, run))
+      if (!noted) letGo(journal, run)
       over = stale
       yield* Effect.ignore(file(() => handle.close()))
     })
