@@ -3,11 +3,13 @@
  *
  * The cases run on the real clock, one after the other. Nothing else of this package knows vitest.
  */
+import type { ArtifactStorage } from "@helios-infra/core/ArtifactStorage"
 import type { Workspace } from "@helios-infra/core/Workspace"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import { describe, it } from "vitest"
+import * as ArtifactStorageContract from "./ArtifactStorageContract.ts"
 import { type Contract, limit } from "./Contract.ts"
 import * as JobRepositoryContract from "./JobRepositoryContract.ts"
 import * as OutputCheckContract from "./OutputCheckContract.ts"
@@ -61,3 +63,10 @@ export const workspaceContract = <E>(
   name: string,
   layer: Layer.Layer<Workspace | WorkspaceContract.WorkspaceRig, E>
 ): void => register(name, WorkspaceContract.make(layer))
+
+/** {@link ArtifactStorageContract.make} as a suite. */
+export const artifactStorageContract = <E>(
+  name: string,
+  layer: Layer.Layer<ArtifactStorage, E>,
+  options?: ArtifactStorageContract.Options
+): void => register(name, ArtifactStorageContract.make(layer, options))

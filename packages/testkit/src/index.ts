@@ -1,3 +1,4 @@
+export * as ArtifactStorageContract from "./ArtifactStorageContract.ts"
 export * as Contract from "./Contract.ts"
 export * as FakeArtifactStorage from "./FakeArtifactStorage.ts"
 export * as FakeFiles from "./FakeFiles.ts"
@@ -14,6 +15,7 @@ export * as Vitest from "./Vitest.ts"
 export * as WorkerAdapterContract from "./WorkerAdapterContract.ts"
 export * as WorkspaceContract from "./WorkspaceContract.ts"
 export {
+  artifactStorageContract,
   jobRepositoryContract,
   outputCheckContract,
   videoStitcherContract,
