@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type { ArtifactError, ArtifactStorage } from "./ArtifactStorage.ts"
 import type { JobRepository, RepositoryError } from "./JobRepository.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
 import type { Workspace, WorkspaceError } from "./Workspace.ts"
@@ -19,8 +20,12 @@ export type WorkspaceLayer = Layer.Layer<Workspace, WorkspaceError>
 /** The layer of a repository that keeps journals. */
 export type RepositoryLayer = Layer.Layer<JobRepository, RepositoryError>
 
+/** The layer of a storage. */
+export type StorageLayer = Layer.Layer<ArtifactStorage, ArtifactError>
+
 const workspaces = new WeakMap<object, WorkspaceLayer>()
 const repositories = new WeakMap<object, RepositoryLayer>()
+const storages = new WeakMap<object, StorageLayer>()
 
 /** Makes what an adapter's `files` gives. */
 export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => {
@@ -41,6 +46,14 @@ export const backRepository = (plain: object, repository: RepositoryLayer): void
 /** The repository behind a plain one. */
 export const repositoryOf = (plain: object): Option.Option<RepositoryLayer> =>
   Option.fromUndefinedOr(repositories.get(plain))
+
+/** Says which storage a plain object stands for. */
+export const backStorage = (plain: object, storage: StorageLayer): void => {
+  storages.set(plain, storage)
+}
+
+/** The storage behind a plain object. */
+export const storageOf = (plain: object): Option.Option<StorageLayer> => Option.fromUndefinedOr(storages.get(plain))
 
 /** Runs an effect as a promise: rejects with its error as it is, or, when the signal stopped it, with the signal's reason. */
 export const run = <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> =>
