@@ -1,5 +1,7 @@
 export * as FileJobRepository from "./FileJobRepository.ts"
 export * as FrameProgress from "./FrameProgress.ts"
+export * as Liveness from "./Liveness.ts"
+export * as LocalFiles from "./LocalFiles.ts"
 export * as LocalPlugin from "./LocalPlugin.ts"
 export * as LocalWorkerAdapter from "./LocalWorkerAdapter.ts"
 export * as LocalWorkspace from "./LocalWorkspace.ts"
