@@ -1,5 +1,6 @@
 /**
- * Checks a chunk by decoding it: every frame there and whole, at the size, rate and pixel format of the job.
+ * Checks a chunk by reading it: every frame there and in its place, at the size, rate and pixel format of the job, its key
+ * frames (or all) decoded, no part of it left unwritten.
  *
  * What it learns of the file goes into the `OutputRef` (frames and format), so that core can compare the chunks of a job
  * with each other; comparing is not its business.
@@ -16,17 +17,23 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as ChunkFit from "./ChunkFit.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
+import * as Holes from "./Holes.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 
 /** How to check. */
 export interface Options extends Ffmpeg.Options {
   /**
-   * - `"full"` decodes every frame: finds pictures that are broken inside.
-   * - `"packets"` reads the file without decoding pictures: finds missing and misplaced frames, takes a fraction of the time.
+   * How far to look into the picture. Each way finds what is missing, cut off, misplaced or of another format, and, in
+   * H.264 and HEVC, what was never written ({@link Holes}).
    *
-   * Default: `"full"`.
+   * - `"keyframes"` decodes the key frames, and finds slices that do not fit into their packet: that the chunk decodes,
+   *   for a fraction of the time. In ProRes, MJPEG and the like every frame is a key frame.
+   * - `"full"` decodes every frame: finds bytes that were changed inside a picture, as far as the decoder notices.
+   * - `"packets"` decodes nothing.
+   *
+   * Default: `"keyframes"`.
    */
-  readonly decode?: "full" | "packets" | undefined
+  readonly decode?: MediaProbe.Decode | undefined
 }
 
 /** Makes the check. ffmpeg is looked for at each check: where it is missing, that fails with `Refused`. */
@@ -51,18 +58,24 @@ export const make = (
       const file = yield* workspace
         .locate(output)
         .pipe(Effect.catch((error) => invalid({ expected: `a file at ${output.location}`, found: error.message })))
-      const media = yield* MediaProbe.probe(ffmpeg, file, { decode: options?.decode !== "packets" }).pipe(
-        Effect.catchTags({
+      const read = <A>(reading: Effect.Effect<A, MediaProbe.MediaUnreadable | ProcessError>) =>
+        Effect.catchTags(reading, {
           MediaUnreadable: ({ detail }) => invalid({ expected: `a video of ${frameCount} frames`, found: detail }),
           ProcessError: (error) => Effect.fail(OutputCheck.failure(job, result, reasonOf(error)))
         })
-      )
+      const media = yield* read(MediaProbe.probe(ffmpeg, file, { decode: options?.decode ?? "keyframes" }))
       // The rate is held against the timestamps: as words, "60/2" and "30" would differ.
       const { fps, ...others } = job.meta.format
       const rate = fps === undefined ? Option.none() : FrameRate.parse(fps)
       const found = MediaProbe.formatOf(media)
       const wrong = ChunkFit.misfit(media, frameCount, rate) ?? VideoFormat.difference(others, found)
       if (wrong !== undefined) return yield* invalid(wrong)
+      if (yield* read(Holes.isIn(ffmpeg, file, media))) {
+        return yield* invalid({
+          expected: "a file written from end to end",
+          found: `${Holes.smallest} or more zero bytes in a row, which ${media.video?.codec} never has`
+        })
+      }
       const known = Option.isNone(rate) ? found : { ...found, fps: FrameRate.format(rate.value) }
       return { ...output, frames: frameCount, format: known }
     })

@@ -16,7 +16,7 @@ export const StitcherConfig = Schema.Struct({
   audioCodec: Schema.optionalKey(Schema.NonEmptyString),
   audioBitrate: Schema.optionalKey(Schema.NonEmptyString),
   faststart: Schema.optionalKey(Schema.Boolean),
-  decode: Schema.optionalKey(Schema.Literals(["full", "packets"]))
+  decode: Schema.optionalKey(Schema.Literals(["keyframes", "full", "packets"]))
 })
 
 /** Joins chunks with ffmpeg, and checks them with it. */

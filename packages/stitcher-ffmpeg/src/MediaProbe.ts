@@ -1,7 +1,7 @@
 /**
  * What a video file holds, read with ffmpeg alone: streams, every frame's timestamp, the number of samples.
  *
- * Frames are counted from the packets, and on request by decoding them; nothing is believed that only the header says.
+ * Frames are counted from the packets, and on request decoded as well; nothing is believed that only the header says.
  * It judges nothing: whether a file is what it should be is the business of `FfmpegOutputCheck` and `FfmpegStitcher`.
  */
 import * as FrameRate from "@helios-infra/core/FrameRate"
@@ -32,7 +32,7 @@ export interface VideoTrack {
   readonly lastDuration: number
   /** The rate, when it is constant. */
   readonly rate: Option.Option<FrameRate.FrameRate>
-  /** How many frames could be decoded; `undefined` when none were. */
+  /** How many frames could be decoded; `undefined` unless all were tried. */
   readonly decodedFrames: number | undefined
   /** A hash of the codec's set-up data; empty when there is none. */
   readonly setup: string
@@ -86,31 +86,52 @@ export const containers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 export const confined: ReadonlyArray<string> = ["-protocol_whitelist", "file,pipe", "-format_whitelist", containers]
 
 /**
- * Reads a file.
+ * How far to look into the picture:
  *
- * With `decode` every frame is decoded, which takes as long as decoding does, and anything ffmpeg calls an error on the
- * way makes the file unreadable. Sound is always decoded: its length cannot be known otherwise.
+ * - `"packets"` reads every packet and decodes none.
+ * - `"keyframes"` decodes the key frames too, and takes every packet of H.264 and HEVC apart into its slices.
+ * - `"full"` decodes every frame, which takes as long as decoding does.
+ */
+export type Decode = "packets" | "keyframes" | "full"
+
+/**
+ * Reads a file. Where `decode` (default: `"packets"`) has pictures decoded, anything ffmpeg calls an error on the way
+ * makes the file unreadable. Sound is always decoded: its length cannot be known otherwise.
  */
 export const probe = Effect.fn("MediaProbe.probe")(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   path: string,
-  options?: { readonly decode?: boolean | undefined }
+  options?: { readonly decode?: Decode | undefined }
 ): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
-  const decode = options?.decode ?? false
+  const decode = options?.decode ?? "packets"
+  if (decode !== "keyframes") return yield* probeAt(ffmpeg, path, decode)
+  // Key frames of open GOPs come out of order when they are decoded alone, which ffmpeg calls an error. What looks wrong
+  // is decoded whole before it is called so.
+  return yield* Effect.catchTag(probeAt(ffmpeg, path, decode), "MediaUnreadable", () => probeAt(ffmpeg, path, "full"))
+})
+
+const probeAt = Effect.fnUntraced(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  path: string,
+  decode: Decode
+): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
   const report = makeReport(decode)
   const run = yield* ffmpeg.run(
     [
       ...confined,
+      // Threads that share a frame cost nothing where there is one; threads with a frame each cost as much as decoding it.
+      ...(decode === "keyframes" ? "-skip_frame:v nokey -thread_type:v slice".split(" ") : []),
       "-i",
       Ffmpeg.fileUrl(path),
       // The null output comes first: `frame=` in the progress report counts the first output's frames.
-      ...(decode ? ["-map", "0:V:0", "-f", "null", "-"] : []),
+      ...(decode === "packets" ? [] : ["-map", "0:V:0", "-f", "null", "-"]),
       ...packetsOf(1)
     ],
     { onLine: report.line }
   )
   const media = report.media(0)
-  if (run.exitCode !== 0 || media === undefined || (decode && run.errors.length > 0)) {
+  const broken = decode !== "packets" && (run.errors.length > 0 || report.decodedFrames() === 0)
+  if (run.exitCode !== 0 || media === undefined || broken) {
     return yield* new MediaUnreadable({ path, detail: Ffmpeg.describe(run) })
   }
   return media
@@ -131,7 +152,7 @@ export const probeAll = Effect.fn("MediaProbe.probeAll")(function* <E>(
   const batches = yield* Effect.forEach(
     Arr.chunksOf(indexed, batchSize),
     Effect.fnUntraced(function* (batch) {
-      const report = makeReport(false)
+      const report = makeReport("packets")
       const run = yield* ffmpeg.run(
         [...batch.flatMap(({ path }) => [...confined, "-i", Ffmpeg.fileUrl(path)]), ...packetsOf(batch.length)],
         { onLine: report.line }
@@ -205,9 +226,9 @@ interface OutputStream {
   last: { presented: number; duration: number }
 }
 
-/** Makes sense of what ffmpeg prints; with `decode`, an output that decodes stands before the one that lists packets. */
-const makeReport = (decode: boolean) => {
-  const output = decode ? 1 : 0
+/** Makes sense of what ffmpeg prints; where pictures are decoded, the output that does stands before the list of packets. */
+const makeReport = (decode: Decode) => {
+  const output = decode === "packets" ? 0 : 1
   const inputs = new Map<number, Input>()
   const outputs = new Map<number, OutputStream>()
   const mapping = new Map<string, number>()
@@ -224,7 +245,7 @@ const makeReport = (decode: boolean) => {
 
   const stderr = (line: string): void => {
     const frames = /^frame=(\d+)$/.exec(line)
-    if (frames !== null && decode) decodedFrames = Number(frames[1])
+    if (frames !== null && output === 1) decodedFrames = Number(frames[1])
     const text = line.startsWith("[info] ") ? line.slice(7) : line
     const opened = /^Input #(\d+), (.*?), from '/.exec(text)
     if (opened !== null) {
@@ -286,14 +307,15 @@ const makeReport = (decode: boolean) => {
         video: streams.filter(([, stream]) => stream.kind === "Video").length,
         audio: streams.filter(([, stream]) => stream.kind === "Audio").length
       },
-      video: video === undefined ? undefined : videoTrack(video, decodedFrames),
+      video: video === undefined ? undefined : videoTrack(video, decode === "full" ? decodedFrames : undefined),
       audio: audio === undefined ? undefined : audioTrack(audio)
     }
   }
 
   return {
     line: (stream: "stdout" | "stderr", text: string): void => (stream === "stdout" ? stdout(text) : stderr(text)),
-    media
+    media,
+    decodedFrames: () => decodedFrames
   }
 }
 

@@ -27,13 +27,16 @@ export interface FfmpegStitcherOptions {
   readonly audioBitrate?: string | undefined
   /** Whether `.mp4` and `.mov` files start with their index. Default: true. */
   readonly faststart?: boolean | undefined
-  /** Whether chunks are checked by decoding them (`"full"`) or by their packets alone. Default: `"full"`. */
-  readonly decode?: "full" | "packets" | undefined
+  /**
+   * How far the check of a chunk looks into its picture: decodes its key frames, all of it, or none. Default:
+   * `"keyframes"`.
+   */
+  readonly decode?: "keyframes" | "full" | "packets" | undefined
 }
 
 /** Joins chunks with ffmpeg, video never encoded again; checks every chunk before it counts. */
 export class FfmpegStitcher implements VideoStitcher {
-  /** Decodes a chunk: every frame there, at the size, rate and format of the job. */
+  /** Reads a chunk: every frame there, at the size, rate and format of the job, its key frames decoded. */
   readonly outputCheck: OutputCheck
   readonly #options: FfmpegStitcherOptions
 

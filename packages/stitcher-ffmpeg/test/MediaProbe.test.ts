@@ -15,7 +15,7 @@ describe("probe", () => {
       const dir = yield* real.folder
       const file = path.join(dir, "a.mov")
       yield* real.render(file, { from: 0, to: 12, fps: "30000/1001", video: real.bFrames, audio: real.pcm })
-      const media = yield* MediaProbe.probe(ffmpeg, file, { decode: true })
+      const media = yield* MediaProbe.probe(ffmpeg, file, { decode: "full" })
       assert.deepStrictEqual(media.streams, { video: 1, audio: 1 })
       assert.include(media.container, "mov")
       assert.deepInclude(media.video, {

@@ -1,20 +1,14 @@
 /** What to join, from a list of files: what the caller does not say of them is read from them. */
 import * as FrameRate from "@helios-infra/core/FrameRate"
 import type { StitchContext } from "@helios-infra/core/promise"
-import {
-  CannotJoin,
-  ChunkInvalid,
-  StitchError,
-  type StitchRequest,
-  ToolFailed,
-  ToolMissing
-} from "@helios-infra/core/VideoStitcher"
+import { ChunkInvalid, StitchError, type StitchRequest } from "@helios-infra/core/VideoStitcher"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as path from "node:path"
 import * as Ffmpeg from "../Ffmpeg.ts"
 import * as MediaProbe from "../MediaProbe.ts"
+import { cannotJoin, toolBroken, toolMissing } from "./stitchFailure.ts"
 
 interface Known {
   readonly fps: string
@@ -54,9 +48,7 @@ const probed = Effect.fnUntraced(function* (
   inputs: ReadonlyArray<string>,
   options: Ffmpeg.Options
 ): Effect.fn.Return<Known, StitchError> {
-  const ffmpeg = yield* Ffmpeg.find(options).pipe(
-    Effect.mapError(({ fix }) => new StitchError({ reason: new ToolMissing({ fix }) }))
-  )
+  const ffmpeg = yield* Ffmpeg.find(options).pipe(Effect.mapError(toolMissing))
   const files = inputs.map((file) => path.resolve(file))
   const media = yield* MediaProbe.probeAll(
     ffmpeg,
@@ -66,15 +58,10 @@ const probed = Effect.fnUntraced(function* (
         chunkId,
         reason: new ChunkInvalid({ expected: "a .mov, .mp4, .mkv or .webm video", found: detail })
       })
-  ).pipe(
-    Effect.catchTag("ProcessError", ({ message }) =>
-      Effect.fail(new StitchError({ reason: new ToolFailed({ exitCode: null, stderrTail: message }) }))
-    )
-  )
+  ).pipe(Effect.catchTag("ProcessError", toolBroken))
   const rate = Option.flatMap(Option.fromUndefinedOr(media[0]?.video), (video) => video.rate)
   if (Option.isNone(rate)) {
-    const fix = "the first file has no constant frame rate: say what it is, as fps"
-    return yield* new StitchError({ reason: new CannotJoin({ fix }) })
+    return yield* cannotJoin("the first file has no constant frame rate: say what it is, as fps")
   }
   return {
     fps: FrameRate.format(rate.value),

@@ -1,0 +1,72 @@
+/**
+ * Holes: parts of a video that were never written, and read as zeros.
+ *
+ * Decoders take many of them for a picture. Streams of H.264 and HEVC tell by themselves: they break up zeros, so that no
+ * start code appears by chance, and never hold more than a few in a row. A file can have zeros elsewhere, in silence or
+ * in room that was set aside, so the file is searched first, as fast as it can be read, and only where it has such a run,
+ * its picture alone. Other codecs can hold zeros: in those nothing is looked for.
+ */
+import type { ProcessError } from "@helios-infra/process/ProcessError"
+import * as Effect from "effect/Effect"
+import { createReadStream } from "node:fs"
+import * as Ffmpeg from "./Ffmpeg.ts"
+import * as MediaProbe from "./MediaProbe.ts"
+
+/** The shortest run of zeros that is a hole, in bytes: a sector, of which disks write no part. */
+export const smallest = 512
+
+/** Whether there is a hole in the picture of a file that was read before. Reads no further than the first. */
+export const isIn = Effect.fn("Holes.isIn")(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  path: string,
+  media: MediaProbe.Media
+): Effect.fn.Return<boolean, MediaProbe.MediaUnreadable | ProcessError> {
+  const codec = media.video?.codec
+  if (codec !== "h264" && codec !== "hevc") return false
+  if (!(yield* isInFile(path))) return false
+  const inPicture = makeSearch()
+  let found = false
+  const run = yield* ffmpeg.run(
+    [...MediaProbe.confined, "-i", Ffmpeg.fileUrl(path), ..."-map 0:V:0 -c copy -f data pipe:1".split(" ")],
+    {
+      // Bytes that are no text are lost on the way; zeros are text.
+      onLine: (stream, line) => {
+        if (stream === "stdout" && !found) found = inPicture(Buffer.from(line))
+      }
+    }
+  )
+  if (run.exitCode !== 0) return yield* new MediaProbe.MediaUnreadable({ path, detail: Ffmpeg.describe(run) })
+  return found
+})
+
+const isInFile = (path: string): Effect.Effect<boolean, MediaProbe.MediaUnreadable> =>
+  Effect.callback((resume) => {
+    const search = makeSearch()
+    const stream = createReadStream(path, { highWaterMark: 1 << 20 })
+    stream.on("data", (bytes) => {
+      if (!search(Buffer.from(bytes))) return
+      stream.destroy()
+      resume(Effect.succeed(true))
+    })
+    stream.on("end", () => resume(Effect.succeed(false)))
+    stream.on("error", ({ message }) => resume(new MediaProbe.MediaUnreadable({ path, detail: message })))
+    return Effect.sync(() => stream.destroy())
+  })
+
+const zeros = Buffer.alloc(smallest)
+
+/** Told the bytes piece by piece; says whether a hole has ended or reached its size in the last one. */
+const makeSearch = () => {
+  /** How many zeros the pieces before end with. */
+  let open = 0
+  return (bytes: Buffer): boolean => {
+    const first = bytes.findIndex((byte) => byte !== 0)
+    if (first === -1) {
+      open += bytes.length
+      return open >= smallest
+    }
+    if (open + first >= smallest || bytes.includes(zeros)) return true
+    open = bytes.length - 1 - bytes.findLastIndex((byte) => byte !== 0)
+    return false
+  }
+}

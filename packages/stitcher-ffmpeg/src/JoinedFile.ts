@@ -1,0 +1,132 @@
+/**
+ * Whether a joined file is what its plan says: its streams, each frame's place, its length, its sound.
+ *
+ * ffmpeg reports success for joins that lose frames, so the file itself is read again, without decoding pictures; these
+ * are the chunks' own, packet by packet, and were checked there. It repairs nothing.
+ */
+import * as VideoFormat from "@helios-infra/core/VideoFormat"
+import { ResultInvalid, type StitchError } from "@helios-infra/core/VideoStitcher"
+import * as Effect from "effect/Effect"
+import type { Misfit } from "./ChunkFit.ts"
+import type * as Ffmpeg from "./Ffmpeg.ts"
+import * as FrameGrid from "./FrameGrid.ts"
+import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
+import type { JoinPlan } from "./JoinPlan.ts"
+import * as MediaProbe from "./MediaProbe.ts"
+
+/** Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks. */
+export const verify = Effect.fnUntraced(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  joined: string,
+  plan: JoinPlan,
+  files: ReadonlyArray<string>
+): Effect.fn.Return<void, StitchError> {
+  const media = yield* MediaProbe.probe(ffmpeg, joined).pipe(
+    Effect.catchTags({
+      MediaUnreadable: ({ detail }) =>
+        failWith(new ResultInvalid({ expected: "a file that ffmpeg can read", found: detail })),
+      ProcessError: toolBroken
+    })
+  )
+  const wrong = misfit(media, plan)
+  if (wrong !== undefined) return yield* failWith(new ResultInvalid(wrong))
+  if (plan.differing.length > 0) yield* verifyPictures(ffmpeg, joined, plan, files)
+})
+
+/** The first thing that is not as planned, or `undefined`. */
+export const misfit = (media: MediaProbe.Media, plan: JoinPlan): Misfit | undefined => {
+  const { audio, streams, video } = media
+  const sounds = plan.sound === undefined ? 0 : 1
+  if (video === undefined || streams.video !== 1 || streams.audio !== sounds) {
+    return {
+      expected: `1 video and ${sounds} audio streams`,
+      found: `${streams.video} video and ${streams.audio} audio streams`
+    }
+  }
+  const { audio: _, ...picture } = plan.first.format
+  return (
+    frameMisfit(video, plan) ??
+    lengthMisfit(media, plan) ??
+    VideoFormat.difference(picture, MediaProbe.formatOf(media)) ??
+    (audio === undefined ? undefined : soundMisfit(audio, plan))
+  )
+}
+
+const frameMisfit = (
+  { lastDuration, tick, timestamps }: MediaProbe.VideoTrack,
+  { frames, rate }: JoinPlan
+): Misfit | undefined => {
+  if (timestamps.length !== frames) return { expected: `${frames} frames`, found: `${timestamps.length} frames` }
+  const off = FrameGrid.firstOffGrid(rate, tick, timestamps)
+  if (off !== undefined) {
+    const found = (((timestamps[off] ?? 0) - (timestamps[0] ?? 0)) * tick.numerator) / tick.denominator
+    return {
+      expected: `frame ${off} at ${FrameGrid.unitsOf(rate, off, 1).toFixed(6)} s`,
+      found: `it at ${found.toFixed(6)} s`
+    }
+  }
+  const frameTicks = FrameGrid.unitsOf(rate, 1, tick.denominator) / tick.numerator
+  return lastDuration === 0 || Math.abs(lastDuration - frameTicks) < 1
+    ? undefined
+    : { expected: `a last frame of ${frameTicks} ticks`, found: `one of ${lastDuration} ticks` }
+}
+
+const lengthMisfit = (
+  { audio, seconds, start }: MediaProbe.Media,
+  { frames, rate, sound }: JoinPlan
+): Misfit | undefined => {
+  // The header rounds to hundredths, and sound may be a block longer than the picture.
+  const length = FrameGrid.unitsOf(rate, frames, 1)
+  const over = seconds - length
+  const block = audio === undefined || sound === undefined ? 0 : sound.tolerance / audio.sampleRate
+  const halfFrame = FrameGrid.unitsOf(rate, 1, 1) / 2
+  return over >= -halfFrame - 0.01 && over <= halfFrame + 0.01 + block + start
+    ? undefined
+    : { expected: `a length of ${length.toFixed(3)} s`, found: `${seconds} s` }
+}
+
+const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan): Misfit | undefined => {
+  if (sound === undefined) return undefined
+  const { samples, tolerance } = sound
+  return audio.samples >= samples - Math.min(tolerance, 1) && audio.samples <= samples + tolerance
+    ? undefined
+    : {
+        expected: `${samples} samples${tolerance === 0 ? "" : ` (and ${tolerance} over at most)`}`,
+        found: `${audio.samples} samples`
+      }
+}
+
+/**
+ * Where a chunk's codec was set up in another way than the first one's, the joined file may decode to other pictures
+ * than the chunk does. Whether it does, only decoding both tells.
+ */
+const verifyPictures = Effect.fnUntraced(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  joined: string,
+  { chunks, differing, first }: JoinPlan,
+  files: ReadonlyArray<string>
+): Effect.fn.Return<void, StitchError> {
+  const hashesOf = (file: string) =>
+    MediaProbe.frameHashes(ffmpeg, file).pipe(
+      Effect.catchTags({
+        MediaUnreadable: (error) =>
+          failWith(new ResultInvalid({ expected: "a file that decodes", found: error.detail })),
+        ProcessError: toolBroken
+      })
+    )
+  const result = yield* hashesOf(joined)
+  let start = 0
+  for (const [index, chunk] of chunks.entries()) {
+    const end = start + chunk.output.frameCount
+    if (differing.includes(chunk)) {
+      const own = yield* hashesOf(files[index] ?? "")
+      if (own.length !== end - start || own.some((hash, frame) => hash !== result[start + frame])) {
+        return yield* cannotJoin(
+          `its video was encoded with other settings than that of chunk ${first.output.chunkId}: render all chunks with the same encoder and settings`,
+          chunk.output.chunkId
+        )
+      }
+    }
+    start = end
+  }
+})

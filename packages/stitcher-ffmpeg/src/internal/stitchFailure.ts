@@ -1,0 +1,25 @@
+/** Failures of a stitch, as effects. */
+import { CannotJoin, StitchError, type StitchReason, ToolFailed, ToolMissing } from "@helios-infra/core/VideoStitcher"
+import type { ProcessError } from "@helios-infra/process/ProcessError"
+import * as Effect from "effect/Effect"
+import type { FfmpegMissing } from "../Ffmpeg.ts"
+
+/** Fails for a reason, with the chunk to blame where there is one. */
+export const failWith = (reason: StitchReason, chunkId?: number): Effect.Effect<never, StitchError> =>
+  Effect.fail(new StitchError({ reason, ...(chunkId === undefined ? {} : { chunkId }) }))
+
+/** Fails because chunks that are valid do not fit together. */
+export const cannotJoin = (fix: string, chunkId?: number): Effect.Effect<never, StitchError> =>
+  failWith(new CannotJoin({ fix }), chunkId)
+
+/** ffmpeg was not found. */
+export const toolMissing = ({ fix }: FfmpegMissing): StitchError =>
+  new StitchError({ reason: new ToolMissing({ fix }) })
+
+/** ffmpeg was found and could not be run after all. */
+export const toolBroken = (error: ProcessError): Effect.Effect<never, StitchError> =>
+  failWith(
+    error.reason._tag === "ProgramNotFound" || error.reason._tag === "NotExecutable"
+      ? new ToolMissing({ fix: error.message })
+      : new ToolFailed({ exitCode: null, stderrTail: error.message })
+  )
