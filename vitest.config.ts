@@ -2,11 +2,14 @@ import { globSync } from "node:fs"
 import { basename, dirname } from "node:path"
 import { defineConfig } from "vitest/config"
 
-// Packages are tested from their sources, without a build; see the conditions in their `exports`.
-const conditions = ["@helios-infra/source", "module", "node", "development|production"]
+// Packages are tested from their sources, without a build; see the conditions in their `exports`. Not "module": what that
+// names is for bundlers, and Node, which loads what is not ours, cannot read the AWS SDK's.
+const conditions = ["@helios-infra/source", "node", "development|production"]
 
 /** Every package and example that has tests; `vitest run --project <folder name>` runs one of them. */
-const folders = globSync("{packages/*,examples/*,integration}/test", { cwd: import.meta.dirname })
+const folders = globSync("{packages/*,examples/*,deploy/*,integration,integration/local-lambda}/test", {
+  cwd: import.meta.dirname
+})
   .map(dirname)
   .toSorted()
 
