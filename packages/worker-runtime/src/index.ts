@@ -1,0 +1,5 @@
+export * as AssetCache from "./AssetCache.ts"
+export * as AwsHandler from "./AwsHandler.ts"
+export * as RenderExecutor from "./RenderExecutor.ts"
+export * as Sources from "./Sources.ts"
+export * as WorkerRuntime from "./WorkerRuntime.ts"
