@@ -57,8 +57,6 @@ export interface RenderFarmProps {
   readonly assetsExpireAfter?: Duration
   /** How long the function's log is kept. Default: a month. */
   readonly logRetention?: logs.RetentionDays
-  /** The least that the function logs. Default: `Info`. */
-  readonly logLevel?: "Debug" | "Info" | "Warn" | "Error"
   /** What becomes of the bucket, and all in it, when the stack goes. Default: it stays. */
   readonly removalPolicy?: RemovalPolicy
 }
@@ -72,6 +70,7 @@ export class RenderFarm extends Construct {
 
   constructor(scope: Construct, id: string, props: RenderFarmProps) {
     super(scope, id)
+    const byUrl = props.access === "urls"
 
     this.bucket = new s3.Bucket(this, "Artifacts", {
       blockPublicAccess: s3.BlockPublicAccess.BLOCK_ALL,
@@ -106,7 +105,7 @@ export class RenderFarm extends Construct {
           actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
           resources: [logGroup.logGroupArn]
         }),
-        ...((props.access ?? "credentials") === "credentials" ? this.#bucketRightsOfWorkers() : [])
+        ...(byUrl ? [] : this.#bucketRightsOfWorkers())
       ]
     })
 
@@ -122,10 +121,9 @@ export class RenderFarm extends Construct {
       retryAttempts: 0,
       role,
       logGroup,
-      environment: {
-        HELIOS_INFRA_BUCKET: this.bucket.bucketName,
-        HELIOS_INFRA_LOG_LEVEL: props.logLevel ?? "Info"
-      }
+      environment: byUrl
+        ? { HELIOS_INFRA_SOURCES: `https://${this.bucket.bucketRegionalDomainName}/` }
+        : { HELIOS_INFRA_BUCKET: this.bucket.bucketName }
     })
     this.function.node.addDependency(worker)
 
@@ -143,7 +141,12 @@ export class RenderFarm extends Construct {
           actions: ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"],
           resources: [this.#objects("assets/*"), this.#objects("jobs/*")]
         }),
-        this.#tellWhatIsMissing(["assets/*", "jobs/*"])
+        new iam.PolicyStatement({
+          sid: "ListFiles",
+          // Also what makes S3 say that an asset is not there yet: without it, that is a 403 like what is forbidden.
+          actions: ["s3:ListBucket"],
+          resources: [this.bucket.bucketArn]
+        })
       ]
     })
   }
@@ -152,7 +155,12 @@ export class RenderFarm extends Construct {
     return this.bucket.arnForObjects(keys)
   }
 
-  /** A worker reads what it is told to, and writes the outputs and logs of attempts: it cannot change any job. */
+  /**
+   * A worker reads what it is told to, and writes the outputs and logs of attempts: it cannot change any job.
+   *
+   * It may not list, so S3 answers 403 where nothing is, as it does for what is forbidden. That suits it: it looks for
+   * the sign that its attempt is cancelled, and goes on unless it finds one.
+   */
   #bucketRightsOfWorkers(): Array<iam.PolicyStatement> {
     return [
       new iam.PolicyStatement({
@@ -164,25 +172,8 @@ export class RenderFarm extends Construct {
         sid: "WriteOutputs",
         actions: ["s3:PutObject", "s3:AbortMultipartUpload"],
         resources: [this.#objects("jobs/*/chunks/*")]
-      }),
-      this.#tellWhatIsMissing(["jobs/*/chunks/*"])
+      })
     ]
-  }
-
-  /**
-   * Without `s3:ListBucket`, S3 answers 403 for what is not there, as it does for what is forbidden; the sign that an
-   * attempt is cancelled is usually not there.
-   *
-   * `IfExists`, because asking for one object has no prefix that the condition could look at. So it holds for listings
-   * with a prefix; IAM cannot tell one without from asking for an object.
-   */
-  #tellWhatIsMissing(prefixes: ReadonlyArray<string>): iam.PolicyStatement {
-    return new iam.PolicyStatement({
-      sid: "TellWhatIsMissing",
-      actions: ["s3:ListBucket"],
-      resources: [this.bucket.bucketArn],
-      conditions: { StringLikeIfExists: { "s3:prefix": [...prefixes] } }
-    })
   }
 }
 

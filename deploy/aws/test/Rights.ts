@@ -1,8 +1,7 @@
 /**
- * What a role or policy of a synthesised template allows, asked as IAM would: by action, by the name of a thing, and by
- * what else is known of the request.
+ * What a role or policy of a synthesised template allows, asked as IAM would: by action and by the name of a thing.
  *
- * Knows as much of IAM as the farm's policies use (`StringLike`, with and without `IfExists`); anything else throws.
+ * Knows as much of IAM as the farm's policies use; anything else, such as a condition, throws.
  */
 import { Schema } from "effect"
 
@@ -11,8 +10,7 @@ const Statement = Schema.Struct({
   Sid: Schema.optionalKey(Schema.String),
   Effect: Schema.Literals(["Allow", "Deny"]),
   Action: Texts,
-  Resource: Schema.Unknown,
-  Condition: Schema.optionalKey(Schema.Record(Schema.String, Schema.Record(Schema.String, Texts)))
+  Resource: Schema.Unknown
 })
 const Document = Schema.Struct({ Version: Schema.Literal("2012-10-17"), Statement: Schema.Array(Statement) })
 
@@ -22,7 +20,6 @@ export interface Right {
   readonly effect: "Allow" | "Deny"
   readonly actions: ReadonlyArray<string>
   readonly resources: ReadonlyArray<string>
-  readonly condition: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<string>>>>>
 }
 
 const list = (texts: typeof Texts.Type): ReadonlyArray<string> => (typeof texts === "string" ? [texts] : texts)
@@ -45,13 +42,7 @@ export const rightsOf = (document: unknown): ReadonlyArray<Right> =>
     sid: statement.Sid ?? "",
     effect: statement.Effect,
     actions: list(statement.Action),
-    resources: (Array.isArray(statement.Resource) ? statement.Resource : [statement.Resource]).map(nameOf),
-    condition: Object.fromEntries(
-      Object.entries(statement.Condition ?? {}).map(([operator, keys]) => [
-        operator,
-        Object.fromEntries(Object.entries(keys).map(([key, texts]) => [key, list(texts)]))
-      ])
-    )
+    resources: (Array.isArray(statement.Resource) ? statement.Resource : [statement.Resource]).map(nameOf)
   }))
 
 const matches = (pattern: string, text: string): boolean =>
@@ -62,28 +53,11 @@ const matches = (pattern: string, text: string): boolean =>
       .replaceAll("?", ".")}$`
   ).test(text)
 
-const holds = (condition: Right["condition"], request: Readonly<Record<string, string>>): boolean =>
-  Object.entries(condition).every(([operator, keys]) => {
-    if (operator !== "StringLike" && operator !== "StringLikeIfExists") throw new Error(`what is ${operator}?`)
-    return Object.entries(keys).every(([key, patterns]) => {
-      const value = request[key]
-      if (value === undefined) return operator === "StringLikeIfExists"
-      return patterns.some((pattern) => matches(pattern, value))
-    })
-  })
-
 /** Whether the statements together allow this. */
-export const allows = (
-  rights: ReadonlyArray<Right>,
-  action: string,
-  resource: string,
-  request: Readonly<Record<string, string>> = {}
-): boolean => {
+export const allows = (rights: ReadonlyArray<Right>, action: string, resource: string): boolean => {
   const applying = rights.filter(
-    ({ actions, condition, resources }) =>
-      actions.some((pattern) => matches(pattern, action)) &&
-      resources.some((pattern) => matches(pattern, resource)) &&
-      holds(condition, request)
+    ({ actions, resources }) =>
+      actions.some((pattern) => matches(pattern, action)) && resources.some((pattern) => matches(pattern, resource))
   )
   return applying.some(({ effect }) => effect === "Allow") && !applying.some(({ effect }) => effect === "Deny")
 }
