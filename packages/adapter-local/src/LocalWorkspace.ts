@@ -8,21 +8,28 @@
  *     .gitignore                                keeps all of it out of the user's repository
  *     <job>-<hash>/                             one folder per job, whatever characters its id has
  *       1.0.2-x7k3p0qz.mov                      run 1, chunk 0, attempt 2
+ *       received-x7k3p0qz.mov                   an output that was rendered elsewhere
  * ```
  *
  * Accepted outputs stay where their attempts wrote them; {@link make} never moves one. It holds no lock: two
  * orchestrators can work in one folder, since no place is given twice.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { OutputRef } from "@helios-infra/core/WorkerAdapter"
-import { type StagedOutput, Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
+import { type Asset, type StagedOutput, type Transfer, Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
 import { createHash, randomUUID } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { discard, file, type FileError, ifThere, isBelow, realpathOfExisting, unless } from "./internal/files.ts"
+import * as fileStreams from "./internal/fileStreams.ts"
+
+/** How many assets are hashed at once. */
+const hashing = 4
 
 /** The folder below the workspace in which attempts write. */
 export const attemptsFolder = ".helios"
@@ -41,6 +48,8 @@ export interface Options {
  *   are copies of each other elsewhere.
  * - A relative name that leads out of the folder, by `..` or through a symbolic link, fails with `Outside`; an absolute
  *   name for the final file is the caller's own choice.
+ * - Assets that are links are what the links lead to; a link to a folder that it is itself in is left out, as is what is
+ *   neither file nor folder. The attempts' folder is no asset.
  */
 export const make: (options: Options) => Effect.Effect<Workspace["Service"], WorkspaceError> = Effect.fnUntraced(
   function* (options) {
@@ -176,7 +185,74 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
       yield* about(attempts, removeIfUnused(attempts))
     })
 
-    return Workspace.of({ root, place, locate, stat, publish, stage, remove })
+    /** Where a name of the folder really leads, through links; that must be in the folder as well. */
+    const assetAt = Effect.fnUntraced(function* (absolute: string) {
+      const real = yield* about(
+        absolute,
+        file(() => fs.realpath(absolute))
+      )
+      if (real !== realRoot && !isBelow(realRoot, real)) {
+        return yield* failure(absolute, "Outside", new Error(`${absolute} is a link to ${real}`))
+      }
+      const found = yield* about(
+        absolute,
+        file(() => fs.stat(real))
+      )
+      return { real, found }
+    })
+
+    /** Every file at or below a path; `above` are the folders that lead there, so that links cannot lead in a circle. */
+    const filesBelow: (
+      absolute: string,
+      above: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<string>, WorkspaceError> = Effect.fnUntraced(function* (absolute, above) {
+      const { found, real } = yield* assetAt(absolute)
+      if (found.isFile()) return [absolute]
+      if (!found.isDirectory()) {
+        if (above.length > 0) return []
+        return yield* failure(absolute, "Unavailable", new Error("it is neither a file nor a folder"))
+      }
+      if (above.includes(real)) return []
+      const names = yield* about(absolute, namesIn(real))
+      const below = names.filter((name) => !isOwn(name)).map((name) => path.join(absolute, name))
+      const files = yield* Effect.forEach(below, (one) => filesBelow(one, [...above, real]), { concurrency: 8 })
+      return files.flat()
+    })
+
+    const assets: Transfer["assets"] = (names) =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const named = yield* Effect.forEach(names, (name) =>
+            path.resolve(root, name) === root ? Effect.succeed(root) : inside(name)
+          )
+          const files = yield* Effect.forEach(named, (absolute) => filesBelow(absolute, []))
+          const once = new Set(files.flat().map((absolute) => path.relative(root, absolute)))
+          return Stream.fromIterable([...once].toSorted())
+        })
+      ).pipe(Stream.mapEffect(assetOf, { concurrency: hashing }))
+
+    const assetOf = Effect.fnUntraced(function* (relative: string): Effect.fn.Return<Asset, WorkspaceError> {
+      const absolute = path.join(root, relative)
+      const content = Stream.mapError(fileStreams.read(absolute), meaning(absolute))
+      return {
+        path: relative.replaceAll(path.sep, "/"),
+        ...(yield* fileStreams.contentOf(content)),
+        content
+      }
+    })
+
+    const receive: Transfer["receive"] = Effect.fn("LocalWorkspace.receive")(function* (jobId, name, content) {
+      const folder = path.join(attempts, jobFolder(jobId))
+      yield* makeFolder(folder)
+      yield* about(attempts, ignoreInGit(attempts))
+      const target = path.join(folder, `received-${token()}${extension(name)}`)
+      const written = yield* fileStreams
+        .write(target, content, meaning(target))
+        .pipe(Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : discard(target))))
+      return { path: target, ...written }
+    })
+
+    return Workspace.of({ root, place, locate, stat, publish, stage, remove, transfer: { assets, receive } })
   }
 )
 
@@ -201,6 +277,9 @@ const extension = (file: string): string => {
   const found = path.extname(file)
   return /^\.[^/\\\0\n]{1,16}$/.test(found) ? found : ""
 }
+
+/** Whether a name is one that is given here: what attempts wrote, and what is not published yet, is no asset. */
+const isOwn = (name: string): boolean => name === attemptsFolder || /^\.helios-[0-9a-f]{12}(\.|$)/.test(name)
 
 const hiddenName = (file: string): string => `.helios-${token()}${extension(file)}`
 
@@ -229,7 +308,12 @@ const reasonOf = ({ code }: FileError): WorkspaceError["reason"] => {
 
 /** Says what the failure of a file operation means for the file of the job that it was about. */
 const about = <A>(named: string, operation: Effect.Effect<A, FileError>): Effect.Effect<A, WorkspaceError> =>
-  Effect.mapError(operation, (error) => failure(named, reasonOf(error), error.cause))
+  Effect.mapError(operation, meaning(named))
+
+const meaning =
+  (named: string) =>
+  (error: FileError): WorkspaceError =>
+    failure(named, reasonOf(error), error.cause)
 
 // ---
 // file operations

@@ -99,19 +99,27 @@ const workspace = Layer.unwrap(
     Layer.merge(
       LocalWorkspace.layer({ dir }),
       Layer.succeed(WorkspaceContract.WorkspaceRig, {
-        write: (file, bytes) => Effect.promise(() => fs.writeFile(file, "x".repeat(bytes))),
+        write: (file, bytes) =>
+          Effect.promise(() =>
+            fs.mkdir(path.dirname(file), { recursive: true }).then(() => fs.writeFile(file, "x".repeat(bytes)))
+          ),
         size: (file) =>
           Effect.map(
             Effect.promise(() => sizeOf(file)),
             Option.fromUndefinedOr
           ),
-        resolve: (name) => path.join(dir, name)
+        resolve: (name) => path.join(dir, name),
+        files: Effect.promise(() => fs.readdir(dir, { recursive: true, withFileTypes: true })).pipe(
+          Effect.map((entries) =>
+            entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
+          )
+        )
       })
     )
   )
 )
 
-workspaceContract("LocalWorkspace", workspace.pipe(Layer.provide(folder)))
+workspaceContract("LocalWorkspace", workspace.pipe(Layer.provide(folder)), { transfer: true })
 
 const jobs = Effect.map(folder.pipe(Layer.build), (context) =>
   FileJobRepository.layer({ dir: path.join(Context.get(context, Folder), "jobs") })

@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import type { WorkspaceError } from "@helios-infra/core/Workspace"
-import { Effect, Option } from "effect"
+import { Effect, Option, Stream } from "effect"
+import { execFile } from "node:child_process"
+import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import { promisify } from "node:util"
 
 const temporary = Effect.acquireRelease(
   Effect.promise(() => fs.mkdtemp(path.join(tmpdir(), "workspace-")).then((dir) => fs.realpath(dir))),
@@ -375,6 +378,121 @@ describe("remove", () => {
         { concurrency: 8, discard: true }
       )
       assert.deepStrictEqual(yield* list(workspace.root), [])
+    })
+  )
+})
+
+describe("transfer.assets", () => {
+  const setUpTransfer = Effect.gen(function* () {
+    const { dir, workspace } = yield* setUp
+    const { transfer } = workspace
+    assert.isDefined(transfer)
+    const names = (...named: ReadonlyArray<string>) =>
+      Effect.map(Stream.runCollect(transfer.assets(named)), (found) => found.map((asset) => asset.path))
+    return { dir, workspace, transfer, names }
+  })
+  const link = (target: string, at: string) => Effect.promise(() => fs.symlink(target, at))
+  const folder = (dir: string) => Effect.promise(() => fs.mkdir(dir, { recursive: true }))
+
+  it.live("takes any name that a file can have", () =>
+    Effect.gen(function* () {
+      const { dir, names } = yield* setUpTransfer
+      for (const name of hostileNames) yield* write(path.join(dir, name), name)
+      assert.deepStrictEqual(yield* names("."), hostileNames.toSorted())
+      assert.deepStrictEqual(yield* names(...hostileNames), hostileNames.toSorted())
+    })
+  )
+
+  it.live("follows links that stay in the folder, and fails for those that lead out", () =>
+    Effect.gen(function* () {
+      const { dir, names, transfer } = yield* setUpTransfer
+      const elsewhere = yield* temporary
+      yield* folder(path.join(dir, "fonts"))
+      yield* write(path.join(dir, "fonts", "a.ttf"), "font")
+      yield* write(path.join(elsewhere, "secret"), "secret")
+      yield* link("fonts/a.ttf", path.join(dir, "link.ttf"))
+      yield* link("fonts", path.join(dir, "linked"))
+      assert.deepStrictEqual(yield* names("."), ["fonts/a.ttf", "link.ttf", "linked/a.ttf"])
+      const [asset] = yield* Stream.runCollect(transfer.assets(["link.ttf"]))
+      assert.strictEqual(yield* Stream.mkString(Stream.decodeText(asset?.content ?? Stream.empty)), "font")
+
+      yield* link(path.join(elsewhere, "secret"), path.join(dir, "fonts", "out"))
+      assert.strictEqual(yield* reasonOf(names(".")), "Outside")
+      assert.strictEqual(yield* reasonOf(names("linked/out")), "Outside")
+      assert.deepStrictEqual(yield* names("link.ttf"), ["link.ttf"])
+      yield* link(elsewhere, path.join(dir, "folder"))
+      assert.strictEqual(yield* reasonOf(names("folder/secret")), "Outside")
+      yield* link("nowhere", path.join(dir, "broken"))
+      assert.strictEqual(yield* reasonOf(names("broken")), "NotFound")
+    })
+  )
+
+  it.live("ends where links lead in a circle", () =>
+    Effect.gen(function* () {
+      const { dir, names } = yield* setUpTransfer
+      yield* folder(path.join(dir, "a", "b"))
+      yield* write(path.join(dir, "a", "b", "file"), "")
+      yield* link("..", path.join(dir, "a", "b", "up"))
+      yield* link(dir, path.join(dir, "a", "top"))
+      assert.deepStrictEqual(yield* names("a"), ["a/b/file"])
+      yield* link("self", path.join(dir, "self"))
+      assert.strictEqual(yield* reasonOf(names("self")), "Unavailable")
+    })
+  )
+
+  it.live.skipIf(process.platform === "win32")("leaves out what is no file, and says so where it was named", () =>
+    Effect.gen(function* () {
+      const { dir, names } = yield* setUpTransfer
+      yield* Effect.promise(() => promisify(execFile)("mkfifo", [path.join(dir, "pipe")]))
+      yield* write(path.join(dir, "file"), "")
+      assert.deepStrictEqual(yield* names("."), ["file"])
+      assert.strictEqual(yield* reasonOf(names("pipe")), "Unavailable")
+    })
+  )
+
+  it.live("fails for a file that goes away before it is read", () =>
+    Effect.gen(function* () {
+      const { dir, transfer } = yield* setUpTransfer
+      yield* write(path.join(dir, "file"), "content")
+      const [asset] = yield* Stream.runCollect(transfer.assets(["file"]))
+      yield* Effect.promise(() => fs.rm(path.join(dir, "file")))
+      assert.strictEqual(yield* reasonOf(Stream.runDrain(asset?.content ?? Stream.empty)), "NotFound")
+    })
+  )
+
+  it.live("reads large files piece by piece", () =>
+    Effect.gen(function* () {
+      const { dir, transfer } = yield* setUpTransfer
+      const content = randomBytes(5_000_001)
+      yield* Effect.promise(() => fs.writeFile(path.join(dir, "large"), content))
+      const [asset] = yield* Stream.runCollect(transfer.assets(["large"]))
+      assert.isDefined(asset)
+      assert.strictEqual(asset.sha256, createHash("sha256").update(content).digest("hex"))
+      const pieces = yield* Stream.runCollect(asset.content)
+      assert.isTrue(Buffer.concat(pieces).equals(content))
+      assert.isBelow(Math.max(...pieces.map((piece) => piece.length)), 1_000_000)
+    })
+  )
+})
+
+describe("transfer.receive", () => {
+  it.live("fails where nothing can be written, and not with what the stream might say", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      yield* write(path.join(dir, ".helios"), "a file")
+      const receive = workspace.transfer?.receive("job", "output.mov", Stream.make(new Uint8Array(3)))
+      assert.strictEqual(yield* reasonOf(receive ?? Effect.die("no transfer")), "Unavailable")
+    })
+  )
+
+  it.live("does not follow a link out of the folder", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      yield* Effect.promise(() => fs.symlink(elsewhere, path.join(dir, ".helios")))
+      const receive = workspace.transfer?.receive("job", "output.mov", Stream.make(new Uint8Array(3)))
+      assert.strictEqual(yield* reasonOf(receive ?? Effect.die("no transfer")), "Outside")
+      assert.deepStrictEqual(yield* list(elsewhere), [])
     })
   )
 })

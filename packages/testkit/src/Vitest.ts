@@ -61,8 +61,9 @@ export const outputCheckContract = <E>(
 /** {@link WorkspaceContract.make} as a suite. */
 export const workspaceContract = <E>(
   name: string,
-  layer: Layer.Layer<Workspace | WorkspaceContract.WorkspaceRig, E>
-): void => register(name, WorkspaceContract.make(layer))
+  layer: Layer.Layer<Workspace | WorkspaceContract.WorkspaceRig, E>,
+  options?: WorkspaceContract.Options
+): void => register(name, WorkspaceContract.make(layer, options))
 
 /** {@link ArtifactStorageContract.make} as a suite. */
 export const artifactStorageContract = <E>(

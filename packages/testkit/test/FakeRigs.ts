@@ -112,6 +112,7 @@ export const folder: Layer.Layer<WorkspaceContract.WorkspaceRig, never, FakeFile
   Effect.map(FakeFiles.FakeFiles, (files) => ({
     write: (path, bytes) => Effect.sync(() => void files.set(path, { bytes, frames: [], picture: "" })),
     size: (path) => Effect.sync(() => Option.map(Option.fromUndefinedOr(files.get(path)), ({ bytes }) => bytes)),
-    resolve: (name) => `/job/${name}`
+    resolve: (name) => `/job/${name}`,
+    files: Effect.sync(() => [...files.keys()].filter((path) => path.startsWith("/job/")))
   }))
 )

@@ -1,7 +1,7 @@
 import { describe } from "@effect/vitest"
 import { Workspace } from "@helios-infra/core"
 import { FakeFiles, FakeWorkspace, WorkspaceContract, workspaceContract } from "@helios-infra/testkit"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { folder } from "./FakeRigs.ts"
 import { catches } from "./Mutants.ts"
 
@@ -9,7 +9,7 @@ type Service = Workspace.Workspace["Service"]
 
 const good = FakeWorkspace.layer().pipe(Layer.merge(folder), Layer.provideMerge(FakeFiles.layer))
 
-workspaceContract("FakeWorkspace", good)
+workspaceContract("FakeWorkspace", good, { transfer: true })
 
 describe("the contract of Workspace", () => {
   const broken = (change: (workspace: Service, files: FakeFiles.FakeFiles["Service"]) => Partial<Service>) =>
@@ -23,7 +23,8 @@ describe("the contract of Workspace", () => {
           })
         ),
         good
-      )
+      ),
+      { transfer: true, patience: "2 seconds" }
     )
 
   catches(
@@ -82,5 +83,76 @@ describe("the contract of Workspace", () => {
     "one that finds what is not there",
     broken(() => ({ locate: ({ location }) => Effect.succeed(location) })),
     /NotFound to locate/
+  )
+
+  const transferring = (
+    change: (transfer: Workspace.Transfer, files: FakeFiles.FakeFiles["Service"]) => Partial<Workspace.Transfer>
+  ) => broken(({ transfer }, files) => (transfer && { transfer: { ...transfer, ...change(transfer, files) } }) ?? {})
+
+  catches(
+    "one that does not transfer and says that it does",
+    broken(() => ({ transfer: undefined })),
+    /assets are the files that are named/
+  )
+  catches(
+    "one that gives an asset for each name that leads to it",
+    transferring(({ assets }) => ({
+      assets: (names) => Stream.flatMap(Stream.fromIterable(names), (name) => assets([name]))
+    })),
+    /each once and in order/
+  )
+  catches(
+    "one whose assets can be read once",
+    transferring(({ assets }) => ({
+      assets: (names) =>
+        Stream.map(assets(names), (asset) => {
+          let read = false
+          const once = Stream.suspend(() => {
+            if (read) return Stream.empty
+            read = true
+            return asset.content
+          })
+          return { ...asset, content: once }
+        })
+    })),
+    /each once and in order/
+  )
+  catches(
+    "one that sends what attempts wrote",
+    transferring((_, files) => ({
+      assets: () =>
+        Stream.fromIterable([...files.keys()].toSorted()).pipe(
+          Stream.map((path) => ({ path: path.slice("/job/".length), bytes: 0, sha256: "", content: Stream.empty }))
+        )
+    })),
+    /is no asset/
+  )
+  catches(
+    "one that leaves out what is not there",
+    transferring(({ assets }) => ({
+      assets: (names) => Stream.flatMap(Stream.fromIterable(names), (name) => Stream.ignore(assets([name])))
+    })),
+    /NotFound, one that leads out/
+  )
+  catches(
+    "one that receives everything in one place",
+    transferring(({ receive }, files) => ({
+      receive: (jobId, name, content) =>
+        Effect.map(receive(jobId, name, content), (received) => {
+          files.set("/job/.helios/received.mov", files.get(received.path) ?? FakeFiles.join([]))
+          return { ...received, path: "/job/.helios/received.mov" }
+        })
+    })),
+    /has a place of its own/
+  )
+  catches(
+    "one that keeps half of what came",
+    transferring(({ receive }, files) => ({
+      receive: (jobId, name, content) =>
+        Effect.onError(receive(jobId, name, content), () =>
+          Effect.sync(() => files.set(`/job/.helios/${jobId}/half.mov`, FakeFiles.join([])))
+        )
+    })),
+    /nothing is left of what could not be received/
   )
 })
