@@ -102,8 +102,8 @@ export const defaults = {
 /** How many characters of what an attempt printed go into its last event. */
 const logLimit = 4096
 
-/** How many events may wait for their reader before no new attempt starts. */
-const backlog = 256
+/** How many events may wait for their reader before no new attempt starts: at least so many, and some for each slot. */
+const backlog = { least: 256, perSlot: 8 }
 
 /** How many attempts run at once, from what the caller and the adapter say. */
 export const concurrencyOf = (info: WorkerAdapter.WorkerAdapterInfo, asked?: number): number =>
@@ -207,13 +207,17 @@ export const run = (
 > =>
   Stream.unwrap(
     Effect.gen(function* () {
+      const { info } = yield* WorkerAdapter.WorkerAdapter
+      const slots = Math.min(concurrencyOf(info, options.concurrency), chunks.length)
+      const most = Math.max(backlog.least, backlog.perSlot * slots)
       const events = yield* Queue.unbounded<ChunkEvent, ChunkFailed | Workspace.WorkspaceError | Cause.Done>()
       const room = Latch.makeUnsafe(true)
       const rendering = renderAll(chunks, options, {
+        slots,
         room,
         emit: (event) => {
           Queue.offerUnsafe(events, event)
-          if (Queue.sizeUnsafe(events) >= backlog) room.closeUnsafe()
+          if (Queue.sizeUnsafe(events) >= most) room.closeUnsafe()
         }
       })
       yield* Effect.raceFirst(rendering, options.halt ?? Effect.never).pipe(
@@ -225,13 +229,19 @@ export const run = (
     })
   )
 
+/** How many attempts run at once, where their events go, and whether there is room for more. */
+interface Dispatch {
+  readonly slots: number
+  readonly emit: (event: ChunkEvent) => void
+  readonly room: Latch.Latch
+}
+
 /** Renders all chunks, a slot for each attempt that may run at once. */
 const renderAll = Effect.fnUntraced(function* (
   chunks: ReadonlyArray<Chunk>,
   options: Options,
-  output: { readonly room: Latch.Latch; readonly emit: (event: ChunkEvent) => void }
+  { emit, room, slots }: Dispatch
 ) {
-  const { emit, room } = output
   const adapter = yield* WorkerAdapter.WorkerAdapter
   const outputCheck = yield* OutputCheck.OutputCheck
   const workspace = yield* Workspace.Workspace
@@ -280,7 +290,7 @@ const renderAll = Effect.fnUntraced(function* (
         startFrame: chunk.startFrame,
         frameCount: chunk.frameCount,
         format,
-        ...(attemptTimeout === Infinity ? {} : { deadlineMs: now() + attemptTimeout })
+        ...(attemptTimeout === Infinity ? {} : { deadlineMs: signs.lastAt + attemptTimeout })
       },
       cwd: workspace.root,
       outputFile: chunk.outputFile,
@@ -308,16 +318,16 @@ const renderAll = Effect.fnUntraced(function* (
       }
       options.onSignal?.(chunk.id, attempt, signal)
     }
-    const thrownBy = (what: string) => (defect: unknown) =>
-      Effect.fail(failure(entry, new WorkerLost({ detail: `its ${what} threw: ${Defect.describe(defect)}` })))
-    return Effect.suspend(() => adapter.execute(job, signal)).pipe(
-      Effect.catchDefect(thrownBy("adapter")),
-      Effect.flatMap((result) =>
-        Effect.catchDefect(
-          Effect.suspend(() => outputCheck.check(job, result)),
-          thrownBy("output check")
-        )
-      )
+    let asked = "adapter"
+    const checked = Effect.flatMap(
+      Effect.suspend(() => adapter.execute(job, signal)),
+      (result) => {
+        asked = "output check"
+        return outputCheck.check(job, result)
+      }
+    )
+    return Effect.catchDefect(checked, (defect) =>
+      Effect.fail(failure(entry, new WorkerLost({ detail: `its ${asked} threw: ${Defect.describe(defect)}` })))
     )
   }
 
@@ -327,12 +337,13 @@ const renderAll = Effect.fnUntraced(function* (
     if (output.frames !== undefined && output.frames !== frameCount) {
       return failure(entry, new OutputInvalid({ expected: `${frameCount} frames`, found: `${output.frames} frames` }))
     }
-    const difference = VideoFormat.difference(format, output.format ?? {})
+    if (output.format === undefined) return undefined
+    const difference = VideoFormat.difference(format, output.format)
     if (difference !== undefined) {
       const expected = `${difference.expected}, as the job and its first accepted chunk have it`
       return failure(entry, new OutputInvalid({ expected, found: difference.found }))
     }
-    format = VideoFormat.complete(format, output.format ?? {})
+    format = VideoFormat.complete(format, output.format)
     return undefined
   }
 
@@ -467,7 +478,6 @@ const renderAll = Effect.fnUntraced(function* (
     }
   }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
 
-  const slots = Math.min(concurrencyOf(adapter.info, options.concurrency), chunks.length)
   const work = Effect.forEach(Array.from({ length: slots }), () => slot, { concurrency: "unbounded", discard: true })
   const limited = attemptTimeout === Infinity && stallTimeout === Infinity ? work : Effect.raceFirst(work, watch)
   return yield* Effect.scoped(limited)

@@ -174,16 +174,15 @@ const recordsOf = ({ after, at, events, run }: Appended): ReadonlyArray<JobRecor
   events.map((event, i) => ({ revision: after + i + 1, run, at, event }))
 
 /** The records after a revision; what it costs does not depend on what there is before them. */
-const recordsAfter = ({ appended }: MemoryJob, revision: number): ReadonlyArray<JobRecord> =>
-  appended
-    .slice(
-      Math.max(
-        0,
-        appended.findLastIndex(({ after }) => after <= revision)
-      )
-    )
+const recordsAfter = ({ appended }: MemoryJob, revision: number): ReadonlyArray<JobRecord> => {
+  const first = appended.findLastIndex(({ after }) => after <= revision)
+  return appended
+    .slice(Math.max(0, first))
     .flatMap(recordsOf)
     .filter((record) => record.revision > revision)
+}
+
+const requestsAfter = ({ requests }: MemoryJob, seen: number): ReadonlyArray<JobRequest> => requests.slice(seen)
 
 const make = Effect.sync((): JobRepository["Service"] => {
   const jobs = new Map<string, MemoryJob>()
@@ -260,14 +259,14 @@ const make = Effect.sync((): JobRepository["Service"] => {
   /** What there is after the first `seen`, then what is added to it, until the job is deleted or `until` says so. */
   const follow = <A>(
     job: MemoryJob,
-    after: (seen: number) => ReadonlyArray<A>,
+    after: (job: MemoryJob, seen: number) => ReadonlyArray<A>,
     from: number,
-    until: () => boolean
+    until: () => boolean = () => false
   ): Stream.Stream<A> =>
     Stream.unfold(from, (seen: number) => {
       const pull: Effect.Effect<readonly [ReadonlyArray<A>, number] | undefined> = Effect.suspend(() => {
         if (until()) return Effect.undefined
-        const found = after(seen)
+        const found = after(job, seen)
         if (found.length > 0) return Effect.succeed([found, seen + found.length] as const)
         if (job.deleted) return Effect.undefined
         return Effect.andThen(Deferred.await(job.changed), pull)
@@ -279,14 +278,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
     Stream.unwrap(
       on(jobId, (job) => {
         const run = job.run
-        return Effect.succeed(
-          follow(
-            job,
-            (seen) => job.requests.slice(seen),
-            0,
-            () => job.run !== run
-          )
-        )
+        return Effect.succeed(follow(job, requestsAfter, 0, () => job.run !== run))
       })
     )
 
@@ -305,19 +297,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
     openWriter,
     read: (jobId, after = 0) =>
       Stream.unwrap(on(jobId, (job) => Effect.succeed(Stream.fromIterable(recordsAfter(job, after))))),
-    changes: (jobId, after) =>
-      Stream.unwrap(
-        on(jobId, (job) =>
-          Effect.succeed(
-            follow(
-              job,
-              (seen) => recordsAfter(job, seen),
-              after,
-              () => false
-            )
-          )
-        )
-      ),
+    changes: (jobId, after) => Stream.unwrap(on(jobId, (job) => Effect.succeed(follow(job, recordsAfter, after)))),
     list: (options = {}) =>
       Stream.suspend(() =>
         Stream.fromIterable(
