@@ -2,7 +2,7 @@
  * A `JobRepository` over a store that can only save, get, list and delete whole jobs.
  *
  * ```
- * append ─▶ journal in memory ─▶ JobState ─at most every 250 ms, and at the end of a run─▶ store.save
+ * append ─▶ journal in memory ─▶ JobState ─at most every 250 ms, at a run's end, when it is closed─▶ store.save
  * get, read ◀─ journal in memory while a run is open here, else a journal made from what store.get gives
  * ```
  *
@@ -74,6 +74,9 @@ export interface Store {
 
 /** How long the changes of a running job wait for each other before they are saved together. */
 export const saveInterval = Duration.millis(250)
+
+/** How long a writer that is closed waits for the store to take what was appended last. */
+const closeTimeout = Duration.seconds(10)
 
 /** How many jobs whose run has ended keep their journal, and with it their logs, in memory. */
 const remembered = 32
@@ -328,9 +331,9 @@ const follow = <A>(journal: Journal, list: ReadonlyArray<A>, from: number, until
  * A repository over a store of whole jobs. It says of itself that it cannot fence and that a crash costs the last
  * moments (`durable: "interval"`).
  *
- * A job is saved when it is created, at most every {@link saveInterval} while it runs, and when a run ends. A save that
- * fails in between is made up for by the next one; one that fails at the beginning or at the end is an error
- * (`Unavailable`), and the store keeps what it had.
+ * A job is saved when it is created, at most every {@link saveInterval} while it runs, when a run ends, and when its writer
+ * is closed before that. A save that fails in between is made up for by the next one; one that fails at the beginning or
+ * at the end is an error (`Unavailable`), and the store keeps what it had.
  */
 export const fromStore = (store: Store): JobRepository["Service"] => {
   /** Jobs with an open run, and the last ones that had one. */
@@ -423,7 +426,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
         if (!journal.over) keep(journal)
       })
     )
-    const save = yield* saver(journal)
+    const save = yield* saver(journal, run)
 
     const append = Effect.fnUntraced(function* (events: ReadonlyArray<JobEvent>) {
       const at = yield* Clock.currentTimeMillis
@@ -444,9 +447,10 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
     return { run, owner, append }
   })
 
-  /** Saves a journal, one save at a time and each with the newest state, as long as the scope is open. */
+  /** Saves a journal of a run, one save at a time and each with the newest state, until the scope closes. */
   const saver = Effect.fnUntraced(function* (
-    journal: Journal
+    journal: Journal,
+    run: number
   ): Effect.fn.Return<
     { readonly soon: Effect.Effect<unknown>; readonly last: Effect.Effect<void, RepositoryError> },
     never,
@@ -455,13 +459,14 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
     const changed = Latch.makeUnsafe(false)
     const alone = Semaphore.makeUnsafe(1)
     let failing = false
+    let saved = revisionOf(journal)
     const once = Effect.suspend(() => {
       changed.closeUnsafe()
-      return Effect.tap(saveNow(journal), () =>
-        Effect.sync(() => {
-          failing = false
-        })
-      )
+      const revision = revisionOf(journal)
+      return Effect.map(saveNow(journal), () => {
+        failing = false
+        saved = revision
+      })
     })
     const again = Effect.fnUntraced(function* (error: RepositoryError) {
       if (!failing) yield* Effect.logWarning(`${error.message}; trying again`)
@@ -474,6 +479,16 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
       Effect.andThen(Effect.sleep(saveInterval))
     )
     yield* Effect.forkScoped(Effect.forever(next))
+    const rest = Effect.suspend(() =>
+      journal.over || journal.run !== run || saved === revisionOf(journal) ? Effect.void : once
+    )
+    // Runs before the fiber above is told to stop: a save under way comes first.
+    yield* Effect.addFinalizer(() =>
+      Effect.interruptible(alone.withPermit(rest)).pipe(
+        Effect.timeout(closeTimeout),
+        Effect.catch((error) => Effect.logWarning(`job ${journal.id}: what was appended last is not saved`, error))
+      )
+    )
     return { soon: changed.open, last: alone.withPermit(once) }
   })
 

@@ -175,6 +175,88 @@ describe("fromStore", () => {
     })
   )
 
+  describe("a writer that is closed before its run has ended", () => {
+    const closed = (jobs: ReturnType<typeof makeStore>["jobs"], between: Effect.Effect<void> = Effect.void) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const writer = yield* jobs.openWriter("job", { takeOver: "if-dead" })
+          yield* writer.append([{ _tag: "RunStarted", run: 1, owner: writer.owner }])
+          yield* between
+          yield* writer.append([lost])
+        })
+      )
+
+    it.effect("has saved what was appended last", () =>
+      Effect.gen(function* () {
+        const { jobs, saves } = makeStore()
+        yield* jobs.create("job", created)
+        yield* closed(jobs, TestClock.adjust(100))
+        assert.deepStrictEqual(saves.at(-1), { at: 100, status: "running", revision: 3 })
+        assert.strictEqual((yield* Stream.runCollect(jobs.read("job"))).at(-1)?.revision, 3)
+      })
+    )
+
+    it.effect("saves nothing that is saved already", () =>
+      Effect.gen(function* () {
+        const { jobs, saves } = makeStore()
+        yield* jobs.create("job", created)
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const writer = yield* jobs.openWriter("job", { takeOver: "if-dead" })
+            yield* writer.append([lost])
+            yield* TestClock.adjust(1)
+          })
+        )
+        assert.deepStrictEqual(
+          saves.map(({ revision }) => revision),
+          [1, 2]
+        )
+      })
+    )
+
+    it.effect("waits for a save under way, and saves what came after it", () =>
+      Effect.gen(function* () {
+        const { jobs, saves } = makeStore((state) => (state.revision === 2 ? Effect.sleep("1 second") : Effect.void))
+        yield* jobs.create("job", created)
+        const closing = yield* Effect.forkChild(closed(jobs, TestClock.adjust(1)))
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(closing)
+        assert.deepStrictEqual(
+          saves.map(({ revision }) => revision),
+          [1, 2, 3]
+        )
+      })
+    )
+
+    it.effect.each([
+      ["fails", Effect.fail(refused)],
+      ["gives no answer", Effect.never]
+    ] as const)("is closed all the same when the store %s", ([, answer]) =>
+      Effect.gen(function* () {
+        const { jobs, saves } = makeStore((state) => (state.status === "running" ? answer : Effect.void))
+        yield* jobs.create("job", created)
+        const closing = yield* Effect.forkChild(closed(jobs))
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(closing)
+        assert.strictEqual(saves.length, 1)
+        yield* jobs.openWriter("job", { takeOver: "if-dead" })
+      })
+    )
+
+    it.effect("leaves the job to the writer that took over from it", () =>
+      Effect.gen(function* () {
+        const { jobs, saves } = makeStore()
+        yield* jobs.create("job", created)
+        const scope = yield* Scope.make()
+        const writer = yield* jobs.openWriter("job", { takeOver: "if-dead" }).pipe(Scope.provide(scope))
+        yield* writer.append([lost])
+        yield* jobs.openWriter("job", { takeOver: "always" })
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(saves.length, 1)
+      })
+    )
+  })
+
   it.effect("knows one writer at a time in its process", () =>
     Effect.gen(function* () {
       const { jobs } = makeStore()
