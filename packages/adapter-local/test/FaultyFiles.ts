@@ -94,7 +94,9 @@ const handleOn = (handle: Files.FileHandle, path: unknown): Files.FileHandle => 
   return new Proxy(handle, {
     get: (target, key) => {
       const value: unknown = Reflect.get(Reflect.has(faulty, key) ? faulty : target, key)
-      return typeof value === "function" ? value.bind(target) : value
+      if (typeof value !== "function") return value
+      const bound: unknown = value.bind(target)
+      return bound
     }
   })
 }

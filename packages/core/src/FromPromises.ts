@@ -5,6 +5,7 @@
  * These are the services that the Promise API itself runs on. The way back is not here: packages that are written with
  * Effect and offer plain classes use `PromiseBacking`.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -43,15 +44,34 @@ export const outputCheck = (check: PlainCheck): Layer.Layer<OutputCheck, never, 
     )
   )
 
-/** Keeps jobs in a repository: event by event where a package backs it with journals, else as whole jobs. */
+/** How long a repository may take to answer, before it is given up: nobody could stop waiting for it. */
+const answerTimeout = Duration.minutes(1)
+
+/**
+ * Keeps jobs in a repository: event by event where a package backs it with journals, else as whole jobs. A method whose
+ * promise has not settled within a minute has failed.
+ */
 export const jobRepository = (repository: PlainRepository): PromiseBacking.RepositoryLayer =>
   Option.getOrElse(PromiseBacking.repositoryOf(repository), () => {
-    const ask = (operation: () => Promise<unknown>) =>
-      Effect.mapError(UserPromise.call(operation), ({ value }) => new WholeJobRepository.StoreError({ cause: value }))
+    const ask = (method: keyof PlainRepository, call: () => Promise<unknown>) =>
+      UserPromise.call(call).pipe(
+        Effect.mapError(({ value }) => new WholeJobRepository.StoreError({ cause: value })),
+        Effect.timeoutOrElse({
+          duration: answerTimeout,
+          orElse: () =>
+            Effect.fail(
+              new WholeJobRepository.StoreError({
+                cause: new Error(
+                  `${method} has not settled within ${Duration.format(answerTimeout)}: look at the store`
+                )
+              })
+            )
+        })
+      )
     return WholeJobRepository.layer({
-      save: (job) => ask(() => repository.save(job)),
-      get: (jobId) => ask(() => repository.get(jobId)),
-      list: () => ask(() => repository.list()),
-      delete: (jobId) => ask(() => repository.delete(jobId))
+      save: (job) => ask("save", () => repository.save(job)),
+      get: (jobId) => ask("get", () => repository.get(jobId)),
+      list: () => ask("list", () => repository.list()),
+      delete: (jobId) => ask("delete", () => repository.delete(jobId))
     })
   })

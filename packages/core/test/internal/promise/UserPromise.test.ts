@@ -18,7 +18,8 @@ describe("UserPromise.call", () => {
         UserPromise.call(
           () => never,
           () => abandoned++
-        )
+        ),
+        { startImmediately: true }
       )
       yield* turn
       const stopping = yield* Effect.forkChild(Fiber.interrupt(calling))
@@ -44,7 +45,8 @@ describe("UserPromise.call", () => {
               })
             }),
           () => assert.fail("it settled")
-        )
+        ),
+        { startImmediately: true }
       )
       yield* turn
       yield* Fiber.interrupt(calling)
@@ -80,7 +82,10 @@ describe("WorkerAdapterService", () => {
         }
       }
       const adapter = WorkerAdapterService.make(new Deaf())
-      const attempt = yield* Effect.forkChild(adapter.execute(job, (signal) => signals.push(signal)))
+      const attempt = yield* Effect.forkChild(
+        adapter.execute(job, (signal) => signals.push(signal)),
+        { startImmediately: true }
+      )
       yield* turn
       const stopping = yield* Effect.forkChild(Fiber.interrupt(attempt))
       yield* TestClock.adjust("10 seconds")

@@ -1,0 +1,108 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Option, Stream } from "effect"
+import * as FromPromises from "../src/FromPromises.ts"
+import * as TrustingWorkspace from "../src/internal/promise/TrustingWorkspace.ts"
+import * as JobManager from "../src/JobManager.ts"
+import * as JobRepository from "../src/JobRepository.ts"
+import { OutputCheck } from "../src/OutputCheck.ts"
+import * as PromiseBacking from "../src/PromiseBacking.ts"
+import type { WorkerJob } from "../src/WorkerAdapter.ts"
+import { Workspace } from "../src/Workspace.ts"
+import * as Plain from "./promise/Plain.ts"
+
+describe("FromPromises", () => {
+  it.effect("lets an Effect program run jobs with plain objects; what they did not tell is not in the journal", () =>
+    Effect.gen(function* () {
+      const files = Layer.succeed(Workspace, TrustingWorkspace.make("/videos"))
+      const stitcher = new Plain.Stitcher()
+      const seen: Array<string | undefined> = []
+      const check = {
+        check: async (_: WorkerJob, { output }: { readonly output?: { readonly location: string } }) => {
+          seen.push(output?.location)
+        }
+      }
+      // What is there is as large as a worker says that does not know.
+      const found = Layer.succeed(Workspace, {
+        ...TrustingWorkspace.make("/videos"),
+        stat: () => Effect.succeed(Option.some({ bytes: 7 }))
+      })
+      const services = Layer.mergeAll(
+        FromPromises.workerAdapter(new Plain.Adapter()),
+        FromPromises.videoStitcher(stitcher).pipe(Layer.provide(files)),
+        FromPromises.outputCheck(check).pipe(Layer.provide(found)),
+        files
+      )
+      const records = yield* Effect.gen(function* () {
+        const jobs = yield* JobManager.JobManager
+        const { id } = yield* jobs.create(Plain.job(2))
+        yield* jobs.run(id, { outputFile: "film.mp4", concurrency: 1 })
+        return yield* Effect.flatMap(JobRepository.JobRepository, ({ read }) => Stream.runCollect(read(id)))
+      }).pipe(
+        Effect.provide(
+          JobManager.layer.pipe(
+            Layer.provide(services),
+            Layer.provideMerge(FromPromises.jobRepository(new Plain.Store()))
+          )
+        )
+      )
+      assert.deepStrictEqual(seen, ["/videos/part_0.mov", "/videos/part_1.mov"])
+      assert.deepStrictEqual(stitcher.calls, [
+        { inputs: ["/videos/part_0.mov", "/videos/part_1.mov"], output: "/videos/film.mp4" }
+      ])
+      const events = records.map(({ event }) => event)
+      assert.deepStrictEqual(
+        events.filter(({ _tag }) => _tag === "Stitched"),
+        [{ _tag: "Stitched", outputFile: "/videos/film.mp4" }]
+      )
+      assert.deepStrictEqual(
+        events.flatMap((event) => (event._tag === "ChunkAccepted" ? [event.output.bytes] : [])),
+        [7, 7]
+      )
+    })
+  )
+
+  it.effect("shows a check no file that is not there", () =>
+    Effect.gen(function* () {
+      const nothing = { ...TrustingWorkspace.make(), stat: () => Effect.succeedNone }
+      const check = FromPromises.outputCheck({ check: () => assert.fail("it was shown") })
+      const { check: service } = yield* Effect.provide(
+        OutputCheck,
+        Layer.provide(check, Layer.succeed(Workspace, nothing))
+      )
+      const job: WorkerJob = {
+        id: "job/merge/1.1",
+        command: "merge",
+        meta: { _tag: "Merge", jobId: "job", run: 1, attempt: 1, output: { _tag: "File", path: "film.mp4" } }
+      }
+      const error = yield* Effect.flip(service(job, { ...Plain.ok, output: { location: "film.mp4", bytes: 0 } }))
+      assert.strictEqual(error.reason._tag, "OutputInvalid")
+    })
+  )
+
+  it.effect("uses the journals behind a repository that has some", () =>
+    Effect.gen(function* () {
+      const plain = new Plain.Store()
+      const guaranteesOf = Effect.map(Layer.build(FromPromises.jobRepository(plain)), (context) =>
+        Context.get(context, JobRepository.JobRepository)
+      ).pipe(Effect.map(({ guarantees }) => guarantees.fencing))
+      assert.isFalse(yield* guaranteesOf)
+      PromiseBacking.backRepository(plain, JobRepository.layerMemory)
+      assert.isTrue(yield* guaranteesOf)
+    })
+  )
+
+  it.effect(
+    "takes an adapter whose info cannot be read for one that cannot be made, not for a crash of the program",
+    () =>
+      Effect.gen(function* () {
+        const adapter = {
+          execute: async () => Plain.ok,
+          get info(): never {
+            throw new Error("not ready")
+          }
+        }
+        const exit = yield* Effect.exit(Layer.build(FromPromises.workerAdapter(adapter)))
+        assert.isTrue(Exit.hasDies(exit))
+      })
+  )
+})
