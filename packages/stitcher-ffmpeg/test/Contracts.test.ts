@@ -64,10 +64,12 @@ outputCheckContract(
   Layer.merge(FfmpegOutputCheck.layer(options).pipe(Layer.provide(real.workspace)), videos)
 )
 
-outputCheckContract(
-  "FfmpegOutputCheck without decoding",
-  Layer.merge(FfmpegOutputCheck.layer({ ...options, decode: "packets" }).pipe(Layer.provide(real.workspace)), videos)
-)
+for (const decode of ["packets", "full"] as const) {
+  outputCheckContract(
+    `FfmpegOutputCheck, decode: ${decode}`,
+    Layer.merge(FfmpegOutputCheck.layer({ ...options, decode }).pipe(Layer.provide(real.workspace)), videos)
+  )
+}
 
 outputCheckContract("FfmpegStitcher's check of the Promise API", async () => ({
   check: new Promises.FfmpegStitcher(options).outputCheck,

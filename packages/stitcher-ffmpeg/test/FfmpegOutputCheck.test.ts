@@ -1,4 +1,5 @@
 import * as FfmpegOutputCheck from "@helios-infra/stitcher-ffmpeg/FfmpegOutputCheck"
+import type * as MediaProbe from "@helios-infra/stitcher-ffmpeg/MediaProbe"
 import { OutputCheck } from "@helios-infra/core/OutputCheck"
 import type { VideoFormat } from "@helios-infra/core/VideoFormat"
 import type { WorkerJob, WorkerResult } from "@helios-infra/core/WorkerAdapter"
@@ -211,19 +212,86 @@ describe("a bad chunk", () => {
   )
 })
 
-describe("the options", () => {
-  it.live("decode: packets counts frames, and looks into none", () =>
+describe("how far a check looks", () => {
+  const ways: ReadonlyArray<MediaProbe.Decode> = ["packets", "keyframes", "full"]
+
+  /** A second of large frames with a key frame every 10 frames, and where each frame begins and how long it is. */
+  const large = Effect.fnUntraced(function* (dir: string) {
+    const file = path.join(dir, "chunk.mov")
+    const video = [...real.x264, ..."-qp 4 -g 10 -x264-params scenecut=0".split(" ")]
+    yield* real.render(file, { from: 0, to: 30, size: "320x180", video })
+    const packets = yield* real.packets(file)
+    assert.deepStrictEqual(
+      packets.flatMap(({ isKey }, frame) => (isKey ? [frame] : [])),
+      [0, 10, 20]
+    )
+    return { file, packets, bytes: yield* Effect.promise(() => fs.readFile(file)) }
+  })
+
+  /** The ways that notice a damage. */
+  const noticing = Effect.fnUntraced(function* (file: string, bytes: Uint8Array) {
+    yield* Effect.promise(() => fs.writeFile(file, bytes))
+    return yield* Effect.filter(
+      ways,
+      (decode) =>
+        check(attempt(file, { format: {} }), ended(file), { decode }).pipe(
+          Effect.match({ onFailure: (error) => error.reason._tag === "OutputInvalid", onSuccess: () => false })
+        ),
+      { concurrency: 3 }
+    )
+  })
+
+  /** Turns the bits of a frame's second half over. */
+  const changed = (bytes: Buffer, frame: real.Packet | undefined) => {
+    assert(frame !== undefined)
+    const middle = frame.position + Math.floor(frame.size / 2)
+    return bytes.map((byte, at) => (at >= middle && at < frame.position + frame.size ? byte ^ 0xff : byte))
+  }
+
+  it.live("by default, at the key frames", () =>
     Effect.gen(function* () {
-      const file = yield* real.render(path.join(yield* real.folder, "chunk.mp4"), { from: 0, to: 30 })
-      const bytes = yield* Effect.promise(() => fs.readFile(file))
-      bytes.fill(0x5a, Math.floor(bytes.length * 0.3), Math.floor(bytes.length * 0.5))
-      yield* Effect.promise(() => fs.writeFile(file, bytes))
-      const output = yield* check(attempt(file), ended(file), { decode: "packets" })
-      assert.strictEqual(output.frames, 30)
+      const { bytes, file, packets } = yield* large(yield* real.folder)
+      yield* Effect.promise(() => fs.writeFile(file, changed(bytes, packets[10])))
       assertInvalid(
-        yield* Effect.flip(check(attempt(file, { frameCount: 29 }), ended(file), { decode: "packets" })),
-        /expected 29 frames, found 30/
+        yield* Effect.flip(check(attempt(file, { format: {} }), ended(file))),
+        /expected a video of 30 frames, found /
       )
+    })
+  )
+
+  it.live("decides whether bytes that were changed inside a picture are noticed", () =>
+    Effect.gen(function* () {
+      const { bytes, file, packets } = yield* large(yield* real.folder)
+      assert.deepStrictEqual(yield* noticing(file, bytes), [])
+      assert.deepStrictEqual(yield* noticing(file, changed(bytes, packets[10])), ["keyframes", "full"])
+      assert.deepStrictEqual(yield* noticing(file, changed(bytes, packets[14])), ["full"])
+    })
+  )
+
+  it.live(
+    "does not matter to what was never written, or was cut off, wherever that is",
+    () =>
+      Effect.gen(function* () {
+        const { bytes, file } = yield* large(yield* real.folder)
+        for (let step = 0; step < 6; step++) {
+          const at = Math.floor(((bytes.length - 4096) / 5) * step)
+          const hole = Buffer.from(bytes).fill(0, at, at + 4096)
+          assert.sameMembers([...(yield* noticing(file, hole))], [...ways], `hole at ${at}`)
+          const left = Math.floor((bytes.length / 6) * step)
+          assert.sameMembers([...(yield* noticing(file, bytes.subarray(0, left)))], [...ways], `cut at ${left}`)
+        }
+      }),
+    60_000
+  )
+
+  it.live("is no reason to refuse a chunk whose key frames do not decode alone", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* real.folder, "chunk.mov")
+      const openGop = "-preset fast -x264-params open-gop=1:keyint=10:bframes=3:scenecut=0:b-adapt=0".split(" ")
+      yield* real.render(file, { from: 0, to: 30, video: [...real.x264, ...openGop] })
+      for (const decode of ways) {
+        assert.strictEqual((yield* check(attempt(file), ended(file), { decode })).frames, 30)
+      }
     })
   )
 })

@@ -39,7 +39,12 @@ describe("probe", () => {
         start: 0
       })
       assert.strictEqual(media.seconds, 0.4)
-      assert.isUndefined((yield* MediaProbe.probe(ffmpeg, file)).video?.decodedFrames)
+      for (const decode of ["packets", "keyframes"] as const) {
+        const less = yield* MediaProbe.probe(ffmpeg, file, { decode })
+        assert.isUndefined(less.video?.decodedFrames)
+        assert.deepStrictEqual(less.video?.timestamps, media.video?.timestamps)
+        assert.deepStrictEqual(less.audio, media.audio)
+      }
     })
   )
 

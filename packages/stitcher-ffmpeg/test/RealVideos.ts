@@ -181,6 +181,31 @@ export const ffprobe = (file: string): Effect.Effect<ReadonlyArray<Readonly<Reco
     Effect.orDie
   )
 
+/** Where a frame is in its file. */
+export interface Packet {
+  readonly position: number
+  readonly size: number
+  readonly isKey: boolean
+}
+
+const ffprobePackets = Schema.fromJsonString(
+  Schema.Struct({
+    packets: Schema.Array(
+      Schema.Struct({ pos: Schema.NumberFromString, size: Schema.NumberFromString, flags: Schema.String })
+    )
+  })
+)
+
+/** The frames of a file's picture, in the order in which they are stored. */
+export const packets = (file: string): Effect.Effect<ReadonlyArray<Packet>> =>
+  output(ffprobePath, [..."-v error -select_streams v:0 -show_packets -of json".split(" "), `file:${file}`]).pipe(
+    Effect.flatMap((text) => Schema.decodeUnknownEffect(ffprobePackets)(text.toString())),
+    Effect.map((report) =>
+      report.packets.map(({ flags, pos, size }) => ({ position: pos, size, isKey: flags.startsWith("K") }))
+    ),
+    Effect.orDie
+  )
+
 /** What is in a folder, hidden files and all. */
 export const listing = (dir: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.promise(async () => (await fs.readdir(dir)).toSorted())

@@ -1,0 +1,265 @@
+import * as JoinPlan from "@helios-infra/stitcher-ffmpeg/JoinPlan"
+import type * as MediaProbe from "@helios-infra/stitcher-ffmpeg/MediaProbe"
+import type { StitchError, StitchRequest } from "@helios-infra/core/VideoStitcher"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, Stream } from "effect"
+import * as read from "./ReadVideos.ts"
+
+const request = (output: string, fps = "30"): StitchRequest => ({
+  inputs: Stream.empty,
+  total: 2,
+  frames: 60,
+  fps,
+  output
+})
+
+const plan = Effect.fnUntraced(function* (
+  media: ReadonlyArray<MediaProbe.Media>,
+  output = "/out.mp4",
+  options?: JoinPlan.Options
+) {
+  const { container, rate } = yield* JoinPlan.targetOf(request(output))
+  const chunks = yield* Effect.forEach(media, (one, index) =>
+    JoinPlan.chunkOf(read.output(index, one.video?.timestamps.length ?? 0), one, rate)
+  )
+  const frames = chunks.reduce((sum, chunk) => sum + chunk.output.frameCount, 0)
+  return yield* JoinPlan.make(chunks, { container, rate, frames }, options)
+})
+
+const refusal = (...args: Parameters<typeof plan>) => Effect.flip(plan(...args))
+
+const assertReason = (
+  error: StitchError,
+  tag: StitchError["reason"]["_tag"],
+  chunkId: number | undefined,
+  text: RegExp
+) => {
+  assert.strictEqual(error.reason._tag, tag, error.message)
+  assert.strictEqual(error.chunkId, chunkId, error.message)
+  assert.match(error.message, text)
+}
+
+describe("the target", () => {
+  it.effect("is named by the output's extension, in any case, or by the request", () =>
+    Effect.gen(function* () {
+      const extension = (output: string, format?: string) =>
+        Effect.map(JoinPlan.targetOf({ ...request(output), format }), (target) => target.container.extension)
+      assert.strictEqual(yield* extension("/out.MP4"), "mp4")
+      assert.strictEqual(yield* extension("/out.m4v"), "mp4")
+      assert.strictEqual(yield* extension("/out", "Matroska"), "mkv")
+      for (const name of ["/out", "/out.avi", "/out.constructor"]) {
+        assertReason(yield* Effect.flip(JoinPlan.targetOf(request(name))), "CannotJoin", undefined, /is no container/)
+      }
+    })
+  )
+
+  it.effect("has a rate that is one", () =>
+    Effect.gen(function* () {
+      const { rate } = yield* JoinPlan.targetOf(request("/out.mp4", "30000/1001"))
+      assert.deepStrictEqual(rate, { numerator: 30_000, denominator: 1001 })
+      assertReason(
+        yield* Effect.flip(JoinPlan.targetOf(request("/out.mp4", "0"))),
+        "CannotJoin",
+        undefined,
+        /is no frame rate/
+      )
+    })
+  )
+})
+
+describe("chunks that fit together", () => {
+  it.effect("are copied, and their sound is encoded once for what the container holds", () =>
+    Effect.gen(function* () {
+      const chunks = [read.media({ sound: {} }), read.media({ sound: {} })]
+      const args = (output: string, options?: JoinPlan.Options) =>
+        Effect.map(plan(chunks, output, options), (made) => JoinPlan.outputArgs(made).join(" "))
+      assert.strictEqual(
+        yield* args("/out.mp4"),
+        "-c:v copy -max_muxing_queue_size 65536 -map 0:0 -map 0:1 -c:a aac -b:a 192k -af asetpts=N/SR/TB -movflags +faststart"
+      )
+      assert.include(yield* args("/out.mov"), "-c:a pcm_s16le -af")
+      assert.notInclude(yield* args("/out.mkv"), "-movflags")
+      assert.include(
+        yield* args("/out.mp4", { audioCodec: "libmp3lame", audioBitrate: "64k", faststart: false }),
+        "-c:a libmp3lame -b:a 64k -af asetpts=N/SR/TB"
+      )
+      assert.notInclude(yield* args("/out.mp4", { faststart: false }), "-movflags")
+    })
+  )
+
+  it.effect("are HEVC under the name that QuickTime plays", () =>
+    Effect.gen(function* () {
+      const made = yield* plan([read.media({ video: { codec: "hevc" } })])
+      assert.include(JoinPlan.outputArgs(made).join(" "), "-tag:v hvc1")
+    })
+  )
+
+  it.effect("may have been set up in different ways, which the join then has to prove harmless", () =>
+    Effect.gen(function* () {
+      const made = yield* plan([read.media(), read.media({ video: { setup: "other" } }), read.media()])
+      assert.deepStrictEqual(
+        made.differing.map((chunk) => chunk.output.chunkId),
+        [11]
+      )
+    })
+  )
+
+  it.effect("are listed with exact lengths that do not add up to a drift", () =>
+    Effect.gen(function* () {
+      const made = yield* plan(Array.from({ length: 3 }, () => read.media({ frames: 1 })))
+      assert.strictEqual(
+        JoinPlan.concatList(made, ["/a/0.mov", "/a/1.mov", "/a/2.mov"]),
+        [
+          "ffconcat version 1.0",
+          "file 0.mov",
+          "duration 0.033333",
+          "file 1.mov",
+          "duration 0.033333",
+          "file 2.mov",
+          "duration 0.033334",
+          ""
+        ].join("\n")
+      )
+    })
+  )
+})
+
+describe("chunks that do not fit together", () => {
+  const misfits: ReadonlyArray<readonly [string, MediaProbe.Media, StitchError["reason"]["_tag"], RegExp]> = [
+    ["a frame short", read.media({ frames: 29 }), "ChunkInvalid", /expected 30 frames, found 29/],
+    [
+      "of another size",
+      read.media({ video: { width: 32 } }),
+      "ChunkInvalid",
+      /width 64, like chunk 10.*found width 32/
+    ],
+    ["of another codec", read.media({ video: { codec: "hevc" } }), "ChunkInvalid", /codec h264.*found codec hevc/],
+    ["with sound", read.media({ sound: {} }), "CannotJoin", /it has sound and chunk 10 has none/],
+    [
+      "with another time base",
+      read.media({
+        video: { tick: { numerator: 1, denominator: 90_000 }, timestamps: read.grid(30, 3000), lastDuration: 3000 }
+      }),
+      "CannotJoin",
+      /1\/90000 s and chunk 10 in 1\/15360 s.*-video_track_timescale/
+    ],
+    ["with its streams in another order", read.media({ video: { index: 1 } }), "CannotJoin", /in another order/]
+  ]
+  it.effect.each(misfits)("are named: %s", ([, second, tag, text]) =>
+    Effect.gen(function* () {
+      const { container, rate } = yield* JoinPlan.targetOf(request("/out.mp4"))
+      const error = yield* Effect.flip(
+        Effect.flatMap(
+          Effect.forEach([read.media(), second], (one, index) => JoinPlan.chunkOf(read.output(index, 30), one, rate)),
+          (chunks) => JoinPlan.make(chunks, { container, rate, frames: 60 })
+        )
+      )
+      assertReason(error, tag, 11, text)
+    })
+  )
+
+  it.effect("with the container are told which would do", () =>
+    Effect.gen(function* () {
+      assertReason(
+        yield* refusal([read.media({ video: { codec: "prores" } })]),
+        "CannotJoin",
+        undefined,
+        /\.mp4 files cannot hold prores video: name the output \.mov or \.mkv/
+      )
+      assertReason(
+        yield* refusal([read.media({ video: { codec: "vp8" } })]),
+        "CannotJoin",
+        undefined,
+        /name the output \.webm or \.mkv/
+      )
+      const rounded = {
+        tick: { numerator: 1, denominator: 1000 },
+        timestamps: Array.from({ length: 30 }, (_, frame) => Math.round((frame * 1000) / 30)),
+        lastDuration: 33
+      }
+      assertReason(yield* refusal([read.media({ video: rounded })]), "CannotJoin", undefined, /name the output \.mkv/)
+      assert.strictEqual((yield* plan([read.media({ video: rounded })], "/out.mkv")).frames, 30)
+    })
+  )
+
+  it.effect("because their sound has blocks are told how to render it; one alone is copied", () =>
+    Effect.gen(function* () {
+      const encoded = read.media({ sound: { codec: "aac" } })
+      assertReason(yield* refusal([encoded, encoded]), "CannotJoin", undefined, /would click at every seam/)
+      assert.deepStrictEqual((yield* plan([encoded])).sound?.args, ["-c:a", "copy"])
+    })
+  )
+})
+
+describe("the counts", () => {
+  it.effect("must be those of the request", () =>
+    Effect.gen(function* () {
+      const asked = request("/out.mp4")
+      const outputs = [read.output(0, 30), read.output(1, 30)]
+      yield* JoinPlan.checkCounts(asked, outputs)
+      assertReason(
+        yield* Effect.flip(JoinPlan.checkCounts(asked, outputs.slice(1))),
+        "InputsNotConsumed",
+        undefined,
+        /1 of 2/
+      )
+      assertReason(
+        yield* Effect.flip(JoinPlan.checkCounts({ ...asked, frames: 61 }, outputs)),
+        "CannotJoin",
+        undefined,
+        /add up to 60 frames and the video should have 61/
+      )
+      assertReason(
+        yield* Effect.flip(JoinPlan.checkCounts({ ...asked, total: 0, frames: 0 }, [])),
+        "CannotJoin",
+        undefined,
+        /there are no chunks/
+      )
+    })
+  )
+})
+
+describe("a rate with frames that are no whole number of samples", () => {
+  const ntsc = { numerator: 30_000, denominator: 1001 }
+  const chunk = (index: number, frames: number, samples: number) =>
+    JoinPlan.chunkOf(
+      read.output(index, frames),
+      read.media({
+        frames,
+        video: {
+          tick: { numerator: 1, denominator: 30_000 },
+          timestamps: read.grid(frames, 1001),
+          lastDuration: 1001,
+          rate: Option.some(ntsc)
+        },
+        sound: { samples }
+      }),
+      ntsc
+    )
+  const make = (frames: number, count: number, samples: number) =>
+    Effect.gen(function* () {
+      const { container } = yield* JoinPlan.targetOf(request("/out.mov"))
+      const chunks = yield* Effect.forEach(Array.from({ length: count }), (_, index) => chunk(index, frames, samples))
+      return yield* JoinPlan.make(chunks, { container, rate: ntsc, frames: frames * count })
+    })
+
+  it.effect("is cut or filled up to its frames' samples", () =>
+    Effect.gen(function* () {
+      const made = yield* make(4, 2, 6407)
+      assert.strictEqual(made.sound?.samples, 12_812)
+      assert.include(made.sound?.args.join(" ") ?? "", "apad=whole_len=12812,atrim=end_sample=12812")
+    })
+  )
+
+  it.effect("can drift apart over many chunks, and is told where to cut instead", () =>
+    Effect.gen(function* () {
+      // 0.6 samples too many in each: 48 of them, a millisecond, are passed in the 81st.
+      assertReason(
+        yield* Effect.flip(make(4, 200, 6407)),
+        "CannotJoin",
+        10 + 80,
+        /1\.0 ms apart.*multiples of 5 frames/
+      )
+    })
+  )
+})
