@@ -3,17 +3,16 @@
  *
  * It runs a container image that was pushed before; what differs between installations are its parameters.
  */
-import { App, CfnParameter, DefaultStackSynthesizer, Duration, Stack } from "aws-cdk-lib"
+import { App, CfnParameter, Duration, Stack } from "aws-cdk-lib"
 import { Template } from "aws-cdk-lib/assertions"
+import { Schema } from "effect"
 import { output, RenderFarm } from "./RenderFarm.ts"
 import * as WorkerCode from "./WorkerCode.ts"
 
 /** Makes the stack that the template is taken from. */
 export const makeStack = (app: App): Stack => {
   const stack = new Stack(app, "RenderFarm", {
-    description: "helios-infra: renders the chunks of a video on AWS Lambda",
-    // No assets, so it deploys into an account that the CDK never saw.
-    synthesizer: new DefaultStackSynthesizer({ generateBootstrapVersionRule: false })
+    description: "helios-infra: renders the chunks of a video on AWS Lambda"
   })
   const number = (id: string, value: number, minValue: number, maxValue: number, description: string) =>
     new CfnParameter(stack, id, { type: "Number", default: value, minValue, maxValue, description }).valueAsNumber
@@ -32,6 +31,8 @@ export const makeStack = (app: App): Stack => {
   return stack
 }
 
+const Fields = Schema.decodeUnknownSync(Schema.Record(Schema.String, Schema.Unknown))
+
 /** The template's text, as it is committed. */
 export const templateText = (outdir?: string): string => {
   const app = new App({
@@ -39,5 +40,9 @@ export const templateText = (outdir?: string): string => {
     builtinCloudFormationValidation: false,
     ...(outdir === undefined ? undefined : { outdir })
   })
-  return `${JSON.stringify(Template.fromStack(makeStack(app)).toJSON(), null, 2)}\n`
+  // The CDK makes every stack ask whether the account is ready for assets, of which this one has none.
+  const { Rules: _, Parameters, ...template } = Fields(Template.fromStack(makeStack(app)).toJSON())
+  const { BootstrapVersion: __, ...parameters } = Fields(Parameters)
+  const { Description, ...rest } = template
+  return `${JSON.stringify({ Description, Parameters: parameters, ...rest }, null, 2)}\n`
 }
