@@ -1,0 +1,2 @@
+export * as AwsLambdaAdapter from "./AwsLambdaAdapter.ts"
+export * as AwsPlugin from "./AwsPlugin.ts"
