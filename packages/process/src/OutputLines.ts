@@ -13,6 +13,9 @@ export const defaultMaxLineLength = 8192
 /** How much of the end of an output is kept, in bytes. */
 export const defaultTailBytes = 4096
 
+/** How many bytes are made into text at once: a line that somebody keeps holds on to the text that it was cut from. */
+const pieceBytes = 4096
+
 /** Cuts bytes into lines. */
 export interface Lines {
   readonly push: (bytes: Uint8Array) => void
@@ -62,7 +65,9 @@ export const lines = (onLine: (line: string) => void, maxLength: number = defaul
   }
 
   return {
-    push: (bytes) => take(decoder.write(bytes)),
+    push: (bytes) => {
+      for (let at = 0; at < bytes.length; at += pieceBytes) take(decoder.write(bytes.subarray(at, at + pieceBytes)))
+    },
     end: () => {
       take(decoder.end())
       if (rest !== "") tell(rest)

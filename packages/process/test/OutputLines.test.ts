@@ -1,6 +1,9 @@
 import * as OutputLines from "@helios-infra/process/OutputLines"
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
+import { memoryUsage } from "node:process"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -68,6 +71,24 @@ describe("OutputLines.lines", () => {
     })
     lines.push(bytes("a\nb\n"))
     assert.deepStrictEqual(told, ["a", "b"])
+  })
+
+  it("lets go of what was printed around a line that is kept", () => {
+    setFlagsFromString("--expose-gc")
+    const gc: () => void = runInNewContext("gc")
+    const read = bytes(`${"0".repeat(99)}\n`.repeat(655))
+    const kept: Array<string> = []
+    let told = 0
+    const lines = OutputLines.lines((line) => {
+      if (told++ % 655 === 0) kept.push(line)
+    })
+    gc()
+    const before = memoryUsage().heapUsed
+    for (let reads = 0; reads < 500; reads++) lines.push(read)
+    gc()
+    assert.lengthOf(kept, 500)
+    // 32 MB were read.
+    assert.isBelow(memoryUsage().heapUsed - before, 8e6)
   })
 
   it.prop(
