@@ -1,12 +1,13 @@
 /**
  * What this package offers to configurations: `{ "type": "local", "concurrency": 4 }` renders chunks,
- * `{ "type": "file", "dir": "jobs" }` keeps jobs.
+ * `{ "type": "file", "dir": "jobs" }` keeps jobs, `{ "type": "folder", "dir": "artifacts" }` their artifacts.
  *
  * The options are those of the modules they are passed to, as JSON can write them.
  */
 import * as Plugin from "@helios-infra/core/Plugin"
 import * as Schema from "effect/Schema"
 import * as FileJobRepository from "./FileJobRepository.ts"
+import * as FolderArtifactStorage from "./FolderArtifactStorage.ts"
 import * as LocalWorkerAdapter from "./LocalWorkerAdapter.ts"
 
 /** The options of {@link worker}: `LocalWorkerAdapter.Options`, `killGrace` as `"5 seconds"` or in milliseconds. */
@@ -38,4 +39,16 @@ export const repository: Plugin.Plugin<"repository", typeof RepositoryConfig> = 
   apiVersion: 1,
   config: RepositoryConfig,
   layer: FileJobRepository.layer
+})
+
+/** The options of {@link storage}: `FolderArtifactStorage.Options`. */
+export const StorageConfig = Schema.Struct({ dir: Schema.NonEmptyString })
+
+/** Artifacts in a folder, for workers that see the same disk. */
+export const storage: Plugin.Plugin<"storage", typeof StorageConfig> = Plugin.definePlugin({
+  kind: "storage",
+  type: "folder",
+  apiVersion: 1,
+  config: StorageConfig,
+  layer: FolderArtifactStorage.layer
 })

@@ -1,4 +1,5 @@
 export * as FileJobRepository from "./FileJobRepository.ts"
+export * as FolderArtifactStorage from "./FolderArtifactStorage.ts"
 export * as FrameProgress from "./FrameProgress.ts"
 export * as Liveness from "./Liveness.ts"
 export * as LocalFiles from "./LocalFiles.ts"

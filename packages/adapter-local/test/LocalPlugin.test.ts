@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { LocalPlugin } from "@helios-infra/adapter-local"
-import { JobRepository, Plugin, WorkerAdapter } from "@helios-infra/core"
+import { ArtifactStorage, JobRepository, Plugin, WorkerAdapter } from "@helios-infra/core"
 import { Environment } from "@helios-infra/process"
 import { Effect, Stream } from "effect"
 import * as fs from "node:fs/promises"
@@ -104,6 +104,32 @@ describe('{ "type": "file" }', () => {
       assert.strictEqual((yield* Effect.flip(resolve({}))).message, 'repository "file": dir is missing')
       assert.match((yield* Effect.flip(resolve({ dir: "" }))).message, /^repository "file": dir /)
       assert.match((yield* Effect.flip(resolve({ dir: "d", path: "d" }))).message, /path is not an option/)
+    })
+  )
+})
+
+describe('{ "type": "folder" }', () => {
+  const resolve = Effect.fnUntraced(function* (options: object) {
+    const registry = yield* Plugin.registry([LocalPlugin.repository, LocalPlugin.storage])
+    return yield* registry.resolve("storage", { type: "folder", ...options })
+  })
+
+  it.live("keeps artifacts in the folder that it names", () =>
+    Effect.gen(function* () {
+      const dir = yield* Effect.acquireRelease(
+        Effect.promise(() => fs.mkdtemp(path.join(tmpdir(), "plugin-"))),
+        (made) => Effect.promise(() => fs.rm(made, { recursive: true, force: true }))
+      )
+      const layer = yield* resolve({ dir })
+      const put = ArtifactStorage.ArtifactStorage.use((storage) => storage.put("a", Stream.make(new Uint8Array(3))))
+      assert.strictEqual((yield* Effect.provide(put, layer)).bytes, 3)
+      assert.lengthOf(yield* Effect.promise(() => fs.readFile(path.join(dir, "a"))), 3)
+    })
+  )
+
+  it.effect("needs one", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* Effect.flip(resolve({}))).message, 'storage "folder": dir is missing')
     })
   )
 })

@@ -1,6 +1,6 @@
 /**
- * From `{ "type": "local", "concurrency": 4 }` to a layer: what packages export so that adapters, stitchers and
- * repositories can be chosen by configuration, and the registry that looks them up.
+ * From `{ "type": "local", "concurrency": 4 }` to a layer: what packages export so that adapters, stitchers,
+ * repositories and storages can be chosen by configuration, and the registry that looks them up.
  *
  * A plugin says which service it makes, under which name, and what its options are. Nothing is loaded, searched for or
  * read from files here: whoever makes the registry names its plugins.
@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import type { ArtifactStorage } from "./ArtifactStorage.ts"
 import * as Defect from "./internal/Defect.ts"
 import * as NearMiss from "./internal/NearMiss.ts"
 import type { JobRepository } from "./JobRepository.ts"
@@ -31,22 +32,27 @@ export interface Kinds {
   readonly worker: WorkerAdapter
   readonly stitcher: VideoStitcher
   readonly repository: JobRepository
+  readonly storage: ArtifactStorage
 }
 
 /** What a plugin is for. */
 export type Kind = keyof Kinds
+
+const kinds = ["worker", "stitcher", "repository", "storage"] as const satisfies ReadonlyArray<Kind>
 
 /** What comes with a plugin's service where its layer does not bring it: a check of outputs with every stitcher. */
 interface Extras {
   readonly worker: never
   readonly stitcher: OutputCheck.OutputCheck
   readonly repository: never
+  readonly storage: never
 }
 
 interface ExtrasNeed {
   readonly worker: never
   readonly stitcher: Workspace
   readonly repository: never
+  readonly storage: never
 }
 
 /** All services that a resolved plugin of a kind gives. */
@@ -55,7 +61,8 @@ export type Provided<K extends Kind> = Kinds[K] | Extras[K]
 const extras: { readonly [K in Kind]: Layer.Layer<Extras[K], never, ExtrasNeed[K]> } = {
   worker: Layer.empty,
   stitcher: OutputCheck.layerPresence,
-  repository: Layer.empty
+  repository: Layer.empty,
+  storage: Layer.empty
 }
 
 // ---------------------------------------------
@@ -78,7 +85,7 @@ export class UnknownType extends Schema.TaggedError<UnknownType>()("UnknownType"
 
 /** There is a plugin of this type, but it makes something else. */
 export class WrongKind extends Schema.TaggedError<WrongKind>()("WrongKind", {
-  found: Schema.Literals(["worker", "stitcher", "repository"]),
+  found: Schema.Literals(kinds),
   known: Schema.Array(Schema.String)
 }) {
   override get message(): string {
@@ -136,7 +143,7 @@ export type PluginReason = typeof PluginReason.Type
 
 /** A plugin cannot be used; `type` is absent when the options name none. */
 export class PluginError extends Schema.TaggedError<PluginError>()("PluginError", {
-  kind: Schema.Literals(["worker", "stitcher", "repository"]),
+  kind: Schema.Literals(kinds),
   type: Schema.optionalKey(Schema.String),
   reason: PluginReason
 }) {
@@ -313,8 +320,6 @@ export interface Registry<R = never> {
 
 type ByKind<R> = { readonly [K in Kind]: Map<string, Resolvable<K, R>> }
 
-const kinds = ["worker", "stitcher", "repository"] as const
-
 const add = <R>(plugins: ByKind<R>, plugin: Any<R>): void => {
   switch (plugin.kind) {
     case "worker":
@@ -325,6 +330,9 @@ const add = <R>(plugins: ByKind<R>, plugin: Any<R>): void => {
       return
     case "repository":
       plugins.repository.set(plugin.type, plugin)
+      return
+    case "storage":
+      plugins.storage.set(plugin.type, plugin)
   }
 }
 
@@ -332,7 +340,7 @@ const add = <R>(plugins: ByKind<R>, plugin: Any<R>): void => {
 export const registry = Effect.fnUntraced(function* <R = never>(
   plugins: ReadonlyArray<Any<R>>
 ): Effect.fn.Return<Registry<R>, PluginError> {
-  const byKind: ByKind<R> = { worker: new Map(), stitcher: new Map(), repository: new Map() }
+  const byKind: ByKind<R> = { worker: new Map(), stitcher: new Map(), repository: new Map(), storage: new Map() }
   for (const plugin of plugins) {
     const { kind, type } = plugin
     if (plugin.apiVersion !== apiVersion) {

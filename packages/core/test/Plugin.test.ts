@@ -1,6 +1,14 @@
-import { JobRepository, OutputCheck, Plugin, VideoStitcher, WorkerAdapter, Workspace } from "@helios-infra/core"
+import {
+  ArtifactStorage,
+  JobRepository,
+  OutputCheck,
+  Plugin,
+  VideoStitcher,
+  WorkerAdapter,
+  Workspace
+} from "@helios-infra/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import * as Fakes from "./Fakes.ts"
 
 const machine = Fakes.machine()
@@ -54,7 +62,15 @@ const memory = Plugin.definePlugin({
   layer: () => JobRepository.layerMemory
 })
 
-const plugins = Plugin.registry<Workspace.Workspace>([fleet, plain, checking, memory])
+const nowhere = Plugin.definePlugin({
+  kind: "storage",
+  type: "nowhere",
+  apiVersion: 1,
+  config: Schema.Struct({ bucket: Schema.String }),
+  layer: () => Layer.mock(ArtifactStorage.ArtifactStorage, { head: () => Effect.succeedNone })
+})
+
+const plugins = Plugin.registry<Workspace.Workspace>([fleet, plain, checking, memory, nowhere])
 
 const failure = (kind: Plugin.Kind, options: unknown) =>
   Effect.flip(Effect.flatMap(plugins, (registry) => registry.resolve(kind, options)))
@@ -80,9 +96,21 @@ describe("a registry", () => {
       const registry = yield* plugins
       assert.deepStrictEqual(registry.types("worker"), ["fleet"])
       assert.deepStrictEqual(registry.types("stitcher"), ["plain", "checking"])
+      assert.deepStrictEqual(registry.types("storage"), ["nowhere"])
       const layer = yield* registry.resolve("repository", { type: "memory" })
       const { guarantees } = yield* JobRepository.JobRepository.pipe(Effect.provide(Layer.provide(layer, workspace)))
       assert.isTrue(guarantees.fencing)
+    })
+  )
+
+  it.effect("gives storages as well", () =>
+    Effect.gen(function* () {
+      const registry = yield* plugins
+      const layer = yield* registry.resolve("storage", { type: "nowhere", bucket: "b" })
+      const found = ArtifactStorage.ArtifactStorage.use((storage) => storage.head("a"))
+      assert.isTrue(Option.isNone(yield* Effect.provide(found, Layer.provide(layer, workspace))))
+      const error = yield* failure("storage", { type: "memory" })
+      assert.strictEqual(error.message, 'storage "memory": that is the name of a repository: there are "nowhere"')
     })
   )
 
@@ -149,7 +177,7 @@ describe("a stitcher", () => {
           output: { _tag: "File", path: place }
         }
       }
-      const result = { exitCode: 0, stdout: "", stderr: "", durationMs: 0, output: { location: place, bytes: 1 } }
+      const result = { exitCode: 0, stdout: "", stderr: "", durationMs: 0, output: { location: place, bytes: 7 } }
       assert.strictEqual((yield* check(job, result)).bytes, 7)
       machine.files.delete(place)
       assert.match((yield* Effect.flip(check(job, result))).message, /no file/)
