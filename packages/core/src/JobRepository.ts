@@ -6,15 +6,15 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Defect from "./internal/Defect.ts"
+import * as MemoryJournal from "./internal/MemoryJournal.ts"
 import { type JobEvent, type JobRecord, Owner } from "./JobEvent.ts"
-import { type JobFold, type JobState, type JobStatus, makeFold } from "./JobState.ts"
+import type { JobState, JobStatus } from "./JobState.ts"
 
 /** There is no such job. */
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {
@@ -144,87 +144,27 @@ export class JobRepository extends Context.Service<
   }
 >()("@helios-infra/core/JobRepository") {}
 
-/** Events that were appended at once. Their records are made when somebody reads them: most would only lie there. */
-interface Appended {
-  /** The last record before them. */
-  readonly after: number
-  readonly run: number
-  readonly at: number
-  readonly events: ReadonlyArray<JobEvent>
-}
-
-interface MemoryJob {
-  readonly folding: JobFold
-  readonly appended: Array<Appended>
-  revision: number
-  readonly requests: Array<JobRequest>
-  run: number
-  open: boolean
-  deleted: boolean
-  /** Done, and replaced, whenever something of the job changes. */
-  changed: Deferred.Deferred<void>
-}
-
-const memoryOwner: Owner = { host: "this process" }
-
 const running = (jobId: string): RepositoryError =>
-  new RepositoryError({ jobId, reason: new Running({ owner: memoryOwner, alive: "yes" }) })
-
-const recordsOf = ({ after, at, events, run }: Appended): ReadonlyArray<JobRecord> =>
-  events.map((event, i) => ({ revision: after + i + 1, run, at, event }))
-
-/** The records after a revision; what it costs does not depend on what there is before them. */
-const recordsAfter = ({ appended }: MemoryJob, revision: number): ReadonlyArray<JobRecord> => {
-  const first = appended.findLastIndex(({ after }) => after <= revision)
-  return appended
-    .slice(Math.max(0, first))
-    .flatMap(recordsOf)
-    .filter((record) => record.revision > revision)
-}
-
-const requestsAfter = ({ requests }: MemoryJob, seen: number): ReadonlyArray<JobRequest> => requests.slice(seen)
+  new RepositoryError({ jobId, reason: new Running({ owner: MemoryJournal.owner, alive: "yes" }) })
 
 const make = Effect.sync((): JobRepository["Service"] => {
-  const jobs = new Map<string, MemoryJob>()
+  const jobs = new Map<string, MemoryJournal.MemoryJournal>()
 
   /** Looks a job up and begins `step` with it at once: no other fiber comes between. */
   const on = <A>(
     jobId: string,
-    step: (job: MemoryJob) => Effect.Effect<A, RepositoryError>
+    step: (job: MemoryJournal.MemoryJournal) => Effect.Effect<A, RepositoryError>
   ): Effect.Effect<A, RepositoryError> =>
     Effect.suspend(() => {
       const job = jobs.get(jobId)
       return job === undefined ? Effect.fail(new RepositoryError({ jobId, reason: new NotFound() })) : step(job)
     })
 
-  const notify = (job: MemoryJob): void => {
-    const waiting = job.changed
-    job.changed = Deferred.makeUnsafe()
-    Deferred.doneUnsafe(waiting, Effect.void)
-  }
-
-  const write = (job: MemoryJob, run: number, at: number, events: ReadonlyArray<JobEvent>) => {
-    const appended = { after: job.revision, run, at, events: [...events] }
-    job.appended.push(appended)
-    job.revision += events.length
-    notify(job)
-    return recordsOf(appended)
-  }
-
   const create = Effect.fn("JobRepository.create")(function* (jobId: string, first: JobEvent) {
     const at = yield* Clock.currentTimeMillis
     if (jobs.has(jobId)) return yield* new RepositoryError({ jobId, reason: new AlreadyExists() })
-    const job: MemoryJob = {
-      folding: makeFold(jobId),
-      appended: [],
-      revision: 0,
-      requests: [],
-      run: 0,
-      open: false,
-      deleted: false,
-      changed: Deferred.makeUnsafe()
-    }
-    write(job, 0, at, [first])
+    const job = MemoryJournal.make(jobId)
+    MemoryJournal.append(job, 0, at, [first])
     jobs.set(jobId, job)
   })
 
@@ -237,7 +177,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
       job.run++
       job.open = true
       job.requests.length = 0
-      notify(job)
+      MemoryJournal.notify(job)
       return Effect.succeed({ job, run: job.run })
     })
     const { job, run } = yield* Effect.acquireRelease(take, ({ job, run }) =>
@@ -248,44 +188,18 @@ const make = Effect.sync((): JobRepository["Service"] => {
     // The time first: nothing may come between looking and writing.
     const append = (events: ReadonlyArray<JobEvent>) =>
       Effect.flatMap(Clock.currentTimeMillis, (at) => {
-        if (job.deleted) return Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
+        if (job.over) return Effect.fail(new RepositoryError({ jobId, reason: new NotFound() }))
         if (job.run !== run || !job.open)
           return Effect.fail(new RepositoryError({ jobId, reason: new Fenced({ run }) }))
-        return Effect.succeed(write(job, run, at, events))
+        const records = MemoryJournal.append(job, run, at, events)
+        MemoryJournal.notify(job)
+        return Effect.succeed(records)
       })
-    return { run, owner: memoryOwner, append }
+    return { run, owner: MemoryJournal.owner, append }
   })
 
-  /** What there is after the first `seen`, then what is added to it, until the job is deleted or `until` says so. */
-  const follow = <A>(
-    job: MemoryJob,
-    after: (job: MemoryJob, seen: number) => ReadonlyArray<A>,
-    from: number,
-    until: () => boolean = () => false
-  ): Stream.Stream<A> =>
-    Stream.unfold(from, (seen: number) => {
-      const pull: Effect.Effect<readonly [ReadonlyArray<A>, number] | undefined> = Effect.suspend(() => {
-        if (until()) return Effect.undefined
-        const found = after(job, seen)
-        if (found.length > 0) return Effect.succeed([found, seen + found.length] as const)
-        if (job.deleted) return Effect.undefined
-        return Effect.andThen(Deferred.await(job.changed), pull)
-      })
-      return pull
-    }).pipe(Stream.flatMap(Stream.fromIterable))
-
-  const requests = (jobId: string) =>
-    Stream.unwrap(
-      on(jobId, (job) => {
-        const run = job.run
-        return Effect.succeed(follow(job, requestsAfter, 0, () => job.run !== run))
-      })
-    )
-
-  const summary = (job: MemoryJob): JobSummary | undefined => {
-    // From where it was left: a list must not cost what all journals cost.
-    recordsAfter(job, job.folding.state()?.revision ?? 0).forEach(job.folding.apply)
-    const state = job.folding.state()
+  const summary = (job: MemoryJournal.MemoryJournal): JobSummary | undefined => {
+    const state = MemoryJournal.state(job)
     if (state === undefined) return undefined
     const { createdAt, id, progress, run, status, updatedAt } = state
     return { id, status, run, progress, createdAt, updatedAt, owner: job.open ? "alive" : "none" }
@@ -296,8 +210,8 @@ const make = Effect.sync((): JobRepository["Service"] => {
     create,
     openWriter,
     read: (jobId, after = 0) =>
-      Stream.unwrap(on(jobId, (job) => Effect.succeed(Stream.fromIterable(recordsAfter(job, after))))),
-    changes: (jobId, after) => Stream.unwrap(on(jobId, (job) => Effect.succeed(follow(job, recordsAfter, after)))),
+      Stream.unwrap(on(jobId, (job) => Effect.succeed(Stream.fromIterable(MemoryJournal.recordsAfter(job, after))))),
+    changes: (jobId, after) => Stream.unwrap(on(jobId, (job) => Effect.succeed(MemoryJournal.changes(job, after)))),
     list: (options = {}) =>
       Stream.suspend(() =>
         Stream.fromIterable(
@@ -311,17 +225,16 @@ const make = Effect.sync((): JobRepository["Service"] => {
     request: Effect.fn("JobRepository.request")((jobId, request) =>
       on(jobId, (job) => {
         job.requests.push(request)
-        notify(job)
+        MemoryJournal.notify(job)
         return Effect.void
       })
     ),
-    requests,
+    requests: (jobId) => Stream.unwrap(on(jobId, (job) => Effect.succeed(MemoryJournal.requests(job)))),
     delete: Effect.fn("JobRepository.delete")((jobId) =>
       on(jobId, (job) => {
         if (job.open) return Effect.fail(running(jobId))
         jobs.delete(jobId)
-        job.deleted = true
-        notify(job)
+        MemoryJournal.finish(job)
         return Effect.void
       })
     )

@@ -6,7 +6,7 @@
 export const make = (chunks: ReadonlyArray<{ readonly id: number }>): ((id: number) => number) => {
   const first = chunks[0]?.id ?? 0
   if (chunks.every(({ id }, index) => id === first + index)) {
-    return (id) => (id >= first && id < first + chunks.length ? id - first : -1)
+    return (id) => (chunks[id - first]?.id === id ? id - first : -1)
   }
   const indexes = new Map(chunks.map(({ id }, index) => [id, index]))
   return (id) => indexes.get(id) ?? -1
