@@ -9,11 +9,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { ArtifactStorage } from "./ArtifactStorage.ts"
+import * as ArtifactStorageService from "./internal/promise/ArtifactStorageService.ts"
 import * as OutputCheckService from "./internal/promise/OutputCheckService.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import * as VideoStitcherService from "./internal/promise/VideoStitcherService.ts"
 import * as WorkerAdapterService from "./internal/promise/WorkerAdapterService.ts"
 import { findOutput, OutputCheck } from "./OutputCheck.ts"
+import type { ArtifactStorage as PlainStorage } from "./promise/ArtifactStorage.ts"
 import type { JobRepository as PlainRepository } from "./promise/JobRepository.ts"
 import type { OutputCheck as PlainCheck } from "./promise/OutputCheck.ts"
 import type { VideoStitcher as PlainStitcher } from "./promise/VideoStitcher.ts"
@@ -42,6 +45,12 @@ export const outputCheck = (check: PlainCheck): Layer.Layer<OutputCheck, never, 
     Effect.map(Workspace, (workspace) =>
       OutputCheckService.make(check, workspace, { check: (job, result) => findOutput(workspace, job, result) })
     )
+  )
+
+/** Keeps artifacts in a storage: in the service behind it where a package backs it with one. */
+export const artifactStorage = (storage: PlainStorage): PromiseBacking.StorageLayer =>
+  Option.getOrElse(PromiseBacking.storageOf(storage), () =>
+    Layer.sync(ArtifactStorage, () => ArtifactStorageService.make(storage))
   )
 
 /** How long a repository may take to answer, before it is given up: nobody could stop waiting for it. */

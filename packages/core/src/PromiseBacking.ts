@@ -7,10 +7,19 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
-import type { ArtifactError, ArtifactStorage } from "./ArtifactStorage.ts"
+import * as Stream from "effect/Stream"
+import {
+  type ArtifactError,
+  type ArtifactInfo,
+  ArtifactStorage,
+  type GetOptions,
+  type PutOptions
+} from "./ArtifactStorage.ts"
 import type { JobRepository, RepositoryError } from "./JobRepository.ts"
+import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
 import type { Workspace, WorkspaceError } from "./Workspace.ts"
 
@@ -54,6 +63,81 @@ export const backStorage = (plain: object, storage: StorageLayer): void => {
 
 /** The storage behind a plain object. */
 export const storageOf = (plain: object): Option.Option<StorageLayer> => Option.fromUndefinedOr(storages.get(plain))
+
+/**
+ * The base of classes that offer a storage: its methods with promises, and for core the service itself. Opens the storage
+ * when it is first used; `close` lets go of it.
+ */
+export class StorageClass implements PlainStorage {
+  readonly #runtime: ManagedRuntime.ManagedRuntime<ArtifactStorage, ArtifactError>
+
+  constructor(storage: StorageLayer) {
+    this.#runtime = ManagedRuntime.make(storage)
+    backStorage(this, Layer.effectContext(this.#runtime.contextEffect))
+  }
+
+  put(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+    context?: StorageContext
+  ): Promise<ArtifactInfo> {
+    return this.#run(
+      ArtifactStorage.use((storage) =>
+        storage.put(
+          key,
+          Stream.fromAsyncIterable(body, (cause) => cause),
+          options
+        )
+      ),
+      context?.signal
+    )
+  }
+
+  get(key: string, options: GetOptions = {}): AsyncIterable<Uint8Array> {
+    return this.#iterate(Stream.unwrap(ArtifactStorage.useSync((storage) => storage.get(key, options))))
+  }
+
+  head(key: string): Promise<ArtifactInfo | null> {
+    return this.#run(
+      Effect.map(
+        ArtifactStorage.use((storage) => storage.head(key)),
+        Option.getOrNull
+      )
+    )
+  }
+
+  list(prefix: string): AsyncIterable<ArtifactInfo> {
+    return this.#iterate(Stream.unwrap(ArtifactStorage.useSync((storage) => storage.list(prefix))))
+  }
+
+  delete(keys: ReadonlyArray<string>): Promise<void> {
+    return this.#run(ArtifactStorage.use((storage) => storage.delete(keys)))
+  }
+
+  url(key: string, options: { readonly method: "GET" | "PUT"; readonly expiresMs: number }): Promise<string> {
+    const { expiresMs, method } = options
+    return this.#run(ArtifactStorage.use((storage) => storage.url(key, { method, expires: expiresMs })))
+  }
+
+  /** Lets go of what the storage holds open. */
+  close(): Promise<void> {
+    return this.#runtime.dispose()
+  }
+
+  #run<A, E>(effect: Effect.Effect<A, E, ArtifactStorage>, signal?: AbortSignal): Promise<A> {
+    return run(
+      Effect.flatMap(this.#runtime.contextEffect, (context) => Effect.provide(effect, context)),
+      signal
+    )
+  }
+
+  #iterate<A, E>(stream: Stream.Stream<A, E, ArtifactStorage>): AsyncIterable<A> {
+    return Stream.toAsyncIterable(
+      Stream.unwrap(Effect.map(this.#runtime.contextEffect, (context) => Stream.provideContext(stream, context)))
+    )
+  }
+}
 
 /** Runs an effect as a promise: rejects with its error as it is, or, when the signal stopped it, with the signal's reason. */
 export const run = <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> =>

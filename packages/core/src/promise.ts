@@ -3,6 +3,7 @@
  *
  * It is a thin layer over the same engine: nothing runs differently here.
  */
+export * from "./promise/ArtifactStorage.ts"
 export * from "./promise/JobError.ts"
 export * from "./promise/JobExecutor.ts"
 export * from "./promise/JobFolder.ts"

@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { type ArtifactError, ArtifactStorage } from "../../ArtifactStorage.ts"
 import * as FromPromises from "../../FromPromises.ts"
 import * as Core from "../../JobError.ts"
 import * as JobManager from "../../JobManager.ts"
@@ -25,6 +26,7 @@ import { type JobRepository, layerMemory, type RepositoryError } from "../../Job
 import type { JobState } from "../../JobState.ts"
 import type { JobProgress } from "../../Progress.ts"
 import * as OutputCheck from "../../OutputCheck.ts"
+import type { ArtifactStorage as PlainStorage } from "../../promise/ArtifactStorage.ts"
 import { JobCancelled, JobError, JobPaused } from "../../promise/JobError.ts"
 import type { WorkerAdapter as PlainAdapter } from "../../promise/WorkerAdapter.ts"
 import * as PromiseBacking from "../../PromiseBacking.ts"
@@ -40,7 +42,7 @@ import * as UserPromise from "./UserPromise.ts"
 import * as VideoStitcherService from "./VideoStitcherService.ts"
 import * as WorkerAdapterService from "./WorkerAdapterService.ts"
 
-type Failure = Core.JobError | RepositoryError
+type Failure = Core.JobError | RepositoryError | ArtifactError
 
 type Services = JobManager.JobManager | JobRepository
 
@@ -50,12 +52,19 @@ export interface Engine {
 }
 
 /** Makes an engine. It holds nothing that would have to be closed. */
-export const make = ({ defaultConcurrency, repository }: JobManagerOptions = {}): Engine => {
-  const wrong = countIssue("defaultConcurrency", defaultConcurrency, 1) ?? repositoryIssue(repository)
+export const make = ({ defaultConcurrency, repository, storage }: JobManagerOptions = {}): Engine => {
+  const wrong =
+    countIssue("defaultConcurrency", defaultConcurrency, 1) ?? repositoryIssue(repository) ?? storageIssue(storage)
   if (wrong !== undefined) throw new JobError({ reason: new Core.InvalidRequest({ fix: wrong }) })
+  const storages = storage === undefined ? Layer.empty : FromPromises.artifactStorage(storage)
   const runtime = ManagedRuntime.make(
     JobManager.layer.pipe(
-      Layer.provide([nobody, OutputCheck.layerTrusting, Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())]),
+      Layer.provide([
+        storages,
+        nobody,
+        OutputCheck.layerTrusting,
+        Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())
+      ]),
       Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository))
     )
   )
@@ -114,8 +123,12 @@ const methodIssue = (name: string, value: unknown, methods: ReadonlyArray<string
 const repositoryIssue = (repository: unknown): string | undefined =>
   repository === undefined ? undefined : methodIssue("repository", repository, ["save", "get", "list", "delete"])
 
+const storageIssue = (storage: unknown): string | undefined =>
+  storage === undefined ? undefined : methodIssue("storage", storage, ["put", "get", "head", "list", "delete", "url"])
+
 const optionsIssue = (options: JobExecutionOptions): string | undefined => {
-  const { concurrency, mergeAdapter, outputCheck, outputFile, retries, retryDelay, stitcher, workerAdapter } = options
+  const { concurrency, mergeAdapter, outputCheck, outputFile, retries, retryDelay, stitcher, storage, workerAdapter } =
+    options
   if (workerAdapter === undefined) {
     return "there is no workerAdapter: give one, for example new LocalWorkerAdapter() of @helios-infra/adapter-local/promise"
   }
@@ -127,6 +140,7 @@ const optionsIssue = (options: JobExecutionOptions): string | undefined => {
     (mergeAdapter === undefined ? undefined : methodIssue("mergeAdapter", mergeAdapter, ["execute"])) ??
     (stitcher === undefined ? undefined : methodIssue("stitcher", stitcher, ["stitch"])) ??
     (outputCheck === undefined ? undefined : methodIssue("outputCheck", outputCheck, ["check"])) ??
+    storageIssue(storage) ??
     countIssue("concurrency", concurrency, 1) ??
     countIssue("retries", retries, 0) ??
     (retryDelay === undefined || (Number.isFinite(retryDelay) && retryDelay >= 0)
@@ -140,7 +154,7 @@ const runOptions = Effect.fnUntraced(function* (
   jobId: string,
   options: JobExecutionOptions
 ): Effect.fn.Return<JobManager.RunOptions, Core.JobError, Scope.Scope> {
-  const { mergeAdapter, stitcher, workerAdapter } = options
+  const { mergeAdapter, stitcher, storage, workerAdapter } = options
   const issue = optionsIssue(options)
   if (issue !== undefined || workerAdapter === undefined) return yield* invalid(jobId, issue ?? "")
   const workspace = yield* workspaceOf(jobId, workerAdapter, options.jobDir)
@@ -154,6 +168,8 @@ const runOptions = Effect.fnUntraced(function* (
     workspace: workspace.service,
     outputCheck: check === undefined ? present : OutputCheckService.make(check, workspace.service, present),
     stitcher: stitcher === undefined ? undefined : yield* Effect.provide(VideoStitcherService.make(stitcher), files),
+    storage: storage === undefined ? undefined : yield* opened(jobId, storage),
+    artifacts: options.artifacts,
     outputFile: options.outputFile,
     concurrency: options.concurrency,
     retries: options.retries,
@@ -161,6 +177,15 @@ const runOptions = Effect.fnUntraced(function* (
     env: options.env
   }
 })
+
+const opened = (
+  jobId: string,
+  storage: PlainStorage
+): Effect.Effect<ArtifactStorage["Service"], Core.JobError, Scope.Scope> =>
+  Layer.build(FromPromises.artifactStorage(storage)).pipe(
+    Effect.map((context) => Context.get(context, ArtifactStorage)),
+    Effect.mapError((reason) => new Core.JobError({ jobId, reason }))
+  )
 
 const workspaceOf = Effect.fnUntraced(function* (
   jobId: string,

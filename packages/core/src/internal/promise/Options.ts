@@ -1,4 +1,5 @@
 /** What the classes of the Promise API take. */
+import type { ArtifactStorage } from "../../promise/ArtifactStorage.ts"
 import type { JobRepository } from "../../promise/JobRepository.ts"
 import type { OutputCheck } from "../../promise/OutputCheck.ts"
 import type { VideoStitcher } from "../../promise/VideoStitcher.ts"
@@ -10,6 +11,19 @@ export interface ChunkProgress {
   readonly totalChunks: number
   /** Frames done, in per cent and rounded down: 100 only once the final file is in place. */
   readonly percent: number
+}
+
+/** How a job uses its storage. */
+export interface ArtifactsOptions {
+  /**
+   * How workers get at artifacts: with `credentials` of their own, or by `urls` that are made for each attempt and
+   * expire. Default: `"credentials"`.
+   */
+  readonly access?: "credentials" | "urls" | undefined
+  /** How many milliseconds such a URL works: at least twice as long as an attempt takes. Default: 12 hours. */
+  readonly urlsExpire?: number | undefined
+  /** Whether outputs, logs and job file stay once the job is completed. Default: they are deleted. */
+  readonly keep?: boolean | undefined
 }
 
 /** How a job is run. */
@@ -38,12 +52,18 @@ export interface JobExecutionOptions {
   readonly outputCheck?: OutputCheck | undefined
   /** Variables for the commands. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** Where workers elsewhere read the job and put their outputs. Default: the manager's. */
+  readonly storage?: ArtifactStorage | undefined
+  /** How the storage is used. */
+  readonly artifacts?: ArtifactsOptions | undefined
 }
 
 /** What a manager works with. */
 export interface JobManagerOptions {
   /** Where jobs are kept. Default: in memory. */
   readonly repository?: JobRepository | undefined
+  /** Where workers elsewhere read jobs and put their outputs, for jobs that are run without a `storage`. */
+  readonly storage?: ArtifactStorage | undefined
   /** How many attempts at once, for jobs that are run without `concurrency`. */
   readonly defaultConcurrency?: number | undefined
 }
