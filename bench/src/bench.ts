@@ -10,7 +10,9 @@ const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<R
   ["journal", () => import("./journal.ts")],
   ["processes", () => import("./processes.ts")],
   ["render", () => import("./render.ts")],
-  ["flood", () => import("./flood.ts")]
+  ["flood", () => import("./flood.ts")],
+  ["lambda", () => import("./lambda.ts")],
+  ["imports", () => import("./imports.ts")]
 ])
 
 const chosen = process.argv.slice(2)
