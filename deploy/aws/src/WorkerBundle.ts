@@ -46,9 +46,9 @@ const sizes = ({ metafile: { outputs } }: BuildResult<{ metafile: true }>): Read
  */
 const lazyHttp: Plugin = {
   name: "lazy-http",
-  setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: /^(?:node:)?http$/ }, () => ({ path: "node:http", namespace: "lazy" }))
-    onLoad({ filter: /^/, namespace: "lazy" }, ({ path }) => ({
+  setup: (build) => {
+    build.onResolve({ filter: /^(?:node:)?http$/ }, () => ({ path: "node:http", namespace: "lazy" }))
+    build.onLoad({ filter: /^/, namespace: "lazy" }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`
     }))
   }

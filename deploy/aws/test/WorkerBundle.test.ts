@@ -80,15 +80,17 @@ describe("the handler", () => {
     assert.strictEqual(await refusal(event, bucket), "Refused InvalidJob")
   })
 
-  it("takes jobs from nowhere, when it was told of no bucket and no sources", async () => {
-    for (const jobPath of ["artifact:jobs/j/job.json", "https://example.com/job.json", "/etc/hostname"]) {
-      assert.match(await refusal({ jobPath, chunkIndex: 0 }), /^Refused /, jobPath)
+  it.each(["artifact:jobs/j/job.json", "https://example.com/job.json", "/etc/hostname"])(
+    "takes no job from anywhere when it was told of no bucket and no sources: %s",
+    async (jobPath) => {
+      assert.match(await refusal({ jobPath, chunkIndex: 0 }), /^Refused /)
     }
-  })
+  )
 
-  it("takes jobs from no other place than its bucket", async () => {
-    for (const jobPath of ["https://example.com/job.json", "/etc/hostname", "file:///etc/hostname"]) {
-      assert.match(await refusal({ jobPath, chunkIndex: 0 }, bucket), /^Refused /, jobPath)
+  it.each(["https://example.com/job.json", "/etc/hostname", "file:///etc/hostname"])(
+    "takes jobs from no other place than its bucket: %s",
+    async (jobPath) => {
+      assert.match(await refusal({ jobPath, chunkIndex: 0 }, bucket), /^Refused /)
     }
-  })
+  )
 })
