@@ -16,7 +16,6 @@ import { Refused, Transport, WorkerLost } from "@helios-infra/core/WorkerError"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -66,7 +65,7 @@ const relinks = 3
 const isName: (path: string) => boolean = Schema.is(ArtifactKey)
 
 /** Makes a cache; its folder is made with the first asset. */
-export const make: (options: Options) => Effect.Effect<AssetCache> = Effect.fnUntraced(function* (options) {
+export const make = (options: Options): AssetCache => {
   const { dir, timeout } = options
   const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
 
@@ -134,9 +133,9 @@ export const make: (options: Options) => Effect.Effect<AssetCache> = Effect.fnUn
     })
     for (const name of asset.paths) {
       const target = path.join(folder, name)
-      const place = fs.mkdir.bind(undefined, path.dirname(target), { recursive: true })
       yield* bring.pipe(
-        Effect.andThen(LocalFiles.file(() => place().then(() => linkOrCopy(entry, target)))),
+        Effect.andThen(LocalFiles.file(() => fs.mkdir(path.dirname(target), { recursive: true }))),
+        Effect.andThen(linkOrCopy(entry, target)),
         Effect.retry({ times: relinks, while: (error) => error._tag === "FileError" && error.code === "ENOENT" }),
         Effect.catchTag("FileError", (error) => Effect.fail(placing(name, error)))
       )
@@ -194,7 +193,7 @@ export const make: (options: Options) => Effect.Effect<AssetCache> = Effect.fnUn
   })
 
   return { provide }
-})
+}
 
 /** An asset, and all the names that a job has for it. */
 interface Content extends Asset {
@@ -250,14 +249,12 @@ const receive = Effect.fnUntraced(function* (
 })
 
 /** Hard links are not possible everywhere: across disks, and on some of them at all. */
-const linkOrCopy = (entry: string, target: string): Promise<void> =>
-  fs
-    .link(entry, target)
-    .catch((cause: unknown) =>
-      Predicate.hasProperty(cause, "code") && (cause.code === "ENOENT" || cause.code === "EEXIST")
-        ? Promise.reject(cause)
-        : fs.copyFile(entry, target, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE)
-    )
+const linkOrCopy = (entry: string, target: string): Effect.Effect<void, LocalFiles.FileError> =>
+  Effect.catchIf(
+    LocalFiles.file(() => fs.link(entry, target)),
+    ({ code }) => code !== "ENOENT" && code !== "EEXIST",
+    () => LocalFiles.file(() => fs.copyFile(entry, target, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE))
+  )
 
 // ---
 // errors

@@ -161,7 +161,7 @@ export const make = <E = never>(
       allowLocal
     })
     const folders = yield* scratch.make(workspace.root, (marker) => Strays.end([marker]))
-    const cache = yield* AssetCache.make({
+    const cache = AssetCache.make({
       dir: folders.assets,
       maxBytes: options.cacheBytes,
       timeout: duration("assetTimeout")
@@ -257,13 +257,13 @@ export const make = <E = never>(
       const { output } = result
       if (output === undefined) return result
 
-      const sha256 = yield* Effect.catch(hashOf(output.location), lost)
+      const sha256 = yield* hashOf(output.location)
       if (artifacts === undefined) {
         yield* Effect.catch(workspace.publish(output, outputFile), lost)
         return { ...result, output: { ...output, sha256, location: path.join(workspace.root, outputFile) } }
       }
       const parcel = { bytes: output.bytes, sha256, content: contentOf(output.location) }
-      yield* Effect.all([Effect.catchTag(moves.send(artifacts.output, parcel), "FileError", lost), sendLog], {
+      yield* Effect.all([moves.send(artifacts.output, parcel), sendLog], {
         concurrency: "unbounded",
         discard: true
       })
@@ -463,15 +463,15 @@ const lost = (error: { readonly message: string }): Effect.Effect<never, WorkerL
 const brokenBy = (defect: unknown): Effect.Effect<never, WorkerLost> =>
   lost(defect instanceof Error ? defect : new Error(String(defect)))
 
-const contentOf = (file: string): Stream.Stream<Uint8Array, LocalFiles.FileError> =>
+const contentOf = (file: string): Stream.Stream<Uint8Array, WorkerLost> =>
   Stream.suspend(() =>
-    Stream.fromAsyncIterable<Uint8Array, LocalFiles.FileError>(
+    Stream.fromAsyncIterable<Uint8Array, WorkerLost>(
       createReadStream(file, { highWaterMark: 2 ** 18 }),
-      (cause) => new LocalFiles.FileError({ code: undefined, cause })
+      (cause) => new WorkerLost({ detail: String(cause) })
     )
   )
 
-const hashOf = (file: string): Effect.Effect<string, LocalFiles.FileError> =>
+const hashOf = (file: string): Effect.Effect<string, WorkerLost> =>
   Effect.suspend(() => {
     const hash = createHash("sha256")
     return Effect.map(

@@ -7,7 +7,7 @@
  */
 import * as FromPromises from "@helios-infra/core/FromPromises"
 import * as JobSpec from "@helios-infra/core/JobSpec"
-import type { OutputCheck, WorkerResult } from "@helios-infra/core/promise"
+import type { ArtifactStorage, OutputCheck, WorkerResult } from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
 import type { ArtifactError } from "@helios-infra/core/ArtifactStorage"
 import type { WorkerSignal } from "@helios-infra/core/WorkerAdapter"
@@ -16,7 +16,6 @@ import type { WorkspaceError } from "@helios-infra/core/Workspace"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
-import * as Option from "effect/Option"
 import * as AwsHandler from "./AwsHandler.ts"
 import * as Executor from "./RenderExecutor.ts"
 import * as Runtime from "./WorkerRuntime.ts"
@@ -54,10 +53,9 @@ export interface ExecuteOptions {
 /** What a worker may do, and with what. */
 export interface WorkerOptions extends RenderExecutorOptions {
   /**
-   * Where outputs and logs go, and job files and assets come from: the storage class of a `@helios-infra` package.
-   * Default: none, and outputs stay in the workspace.
+   * Where outputs and logs go, and job files and assets come from. Default: none, and outputs stay in the workspace.
    */
-  readonly storage?: object | undefined
+  readonly storage?: ArtifactStorage | undefined
   /**
    * Where job files and assets may come from beside the storage, and outputs go by URL: beginnings of https URLs, and
    * absolute folders. Default: nowhere else; without a storage, the workspace's folder.
@@ -181,14 +179,9 @@ export const createAwsHandler = (config: AwsHandlerOptions = {}): AwsHandler.Han
 const checkOf = ({ outputCheck }: RenderExecutorOptions) =>
   outputCheck === undefined ? undefined : FromPromises.outputCheck(outputCheck)
 
-const layersOf = (options: WorkerOptions) => ({ outputCheck: checkOf(options), storage: storageOf(options) })
-
-const storageOf = ({ storage }: WorkerOptions): PromiseBacking.StorageLayer | undefined =>
-  storage === undefined
-    ? undefined
-    : Option.getOrThrowWith(
-        PromiseBacking.storageOf(storage),
-        () => new TypeError("storage: take the storage class of a @helios-infra package, from its promise entry")
-      )
+const layersOf = ({ outputCheck, storage }: WorkerOptions) => ({
+  outputCheck: checkOf({ outputCheck }),
+  storage: storage === undefined ? undefined : FromPromises.artifactStorage(storage)
+})
 
 const forAttempt = ({ env, report }: ExecuteOptions) => ({ env, onSignal: report })

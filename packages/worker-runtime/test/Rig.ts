@@ -123,7 +123,7 @@ export const request = (more: Readonly<Record<string, unknown>> = {}) => ({
   ...more
 })
 
-const listening = <S extends Server>(server: S) =>
+const listening = (server: Server) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly port: number }>((resume) => {
       server.listen(0, "127.0.0.1", () => {

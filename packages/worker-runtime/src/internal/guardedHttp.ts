@@ -5,8 +5,10 @@
  * Which URLs may be asked for at all is not judged here, and nothing is tried twice.
  */
 import { Refused, Transport } from "@helios-infra/core/WorkerError"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import ipaddr from "ipaddr.js"
@@ -94,16 +96,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
               ? https.request(url, { ...common, agent: agents.tls, ca: options.ca })
               : http.request(url, { ...common, agent: agents.plain })
           request.once("timeout", () => request.destroy(new Error(`nothing came for ${timeout} ms`)))
-          const answered = new Promise<http.IncomingMessage>((answer, broken) => {
-            request.once("response", answer)
-            request.on("error", broken)
-          })
-          // Who waits for it hears of it; nobody else has to.
-          answered.catch(() => {})
-          return {
-            request,
-            response: Effect.tryPromise({ try: () => answered, catch: (cause) => failureOf(url, cause) })
-          }
+          const answered = Deferred.makeUnsafe<http.IncomingMessage, HttpError>()
+          request.once("response", (response) => Deferred.doneUnsafe(answered, Exit.succeed(response)))
+          request.on("error", (cause) => Deferred.doneUnsafe(answered, Exit.fail(failureOf(url, cause))))
+          return { request, response: Deferred.await(answered) }
         }),
         ({ request }) => Effect.sync(() => request.destroy())
       )

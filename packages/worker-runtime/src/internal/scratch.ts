@@ -55,7 +55,7 @@ const encodeNote = Schema.encodeSync(Note)
 /** Removes what dead processes left below `workspaceDir`, and gives folders there; `end` ends processes by their marker. */
 export const make = Effect.fnUntraced(function* (
   workspaceDir: string,
-  end: (marker: string) => Effect.Effect<unknown, unknown>
+  end: (marker: string) => Effect.Effect<unknown>
 ): Effect.fn.Return<Scratch, LocalFiles.FileError> {
   const base = path.join(workspaceDir, ".helios-worker")
   const assets = path.join(base, "assets")
@@ -87,7 +87,7 @@ export const make = Effect.fnUntraced(function* (
       if ((yield* Clock.currentTimeMillis) - mtimeMs < Duration.toMillis(abandonedAfter)) return
     }
     const marker = Option.isSome(note) ? note.value.marker : undefined
-    if (lives === "dead" && marker !== undefined) yield* Effect.ignore(end(marker))
+    if (lives === "dead" && marker !== undefined) yield* end(marker)
     yield* remove(folder)
   })
 

@@ -1,0 +1,112 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ArtifactStorage } from "@helios-infra/core/ArtifactStorage"
+import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import { OutputInvalid, WorkerError } from "@helios-infra/core/promise"
+import * as FakeArtifactStorage from "@helios-infra/testkit/FakeArtifactStorage"
+import { createAwsHandler, RenderExecutor, WorkerRuntime } from "@helios-infra/worker-runtime/promise"
+import { Effect, Layer } from "effect"
+import * as path from "node:path"
+import * as Rig from "./Rig.ts"
+
+const rejection = (promise: Promise<unknown>) =>
+  Effect.promise(() =>
+    promise.then(
+      () => assert.fail("it was resolved"),
+      (error: unknown) => error
+    )
+  )
+
+/** A plain object that stands for a storage in memory, as the packages of storages make theirs. */
+const plainStorage = Effect.gen(function* () {
+  const { fake, storage } = yield* FakeArtifactStorage.make()
+  const plain = new PromiseBacking.StorageClass(Layer.succeed(ArtifactStorage, storage))
+  return { fake, plain }
+})
+
+describe("RenderExecutor", () => {
+  it.live("renders a chunk, and merges, in a folder", () =>
+    Effect.gen(function* () {
+      const dir = yield* Rig.folder
+      const executor = new RenderExecutor(dir, { env: { WORD: "movie" } })
+      const spec = { ...Rig.job(`printf $WORD > "$1"`), mergeCommand: "cp part_3.mov film.mp4" }
+      const result = yield* Effect.promise(() => executor.executeChunk(spec, 3))
+      assert.strictEqual(result.exitCode, 0)
+      assert.strictEqual(result.output?.location, path.join(dir, "part_3.mov"))
+      const merged = yield* Effect.promise(() => executor.executeMerge(spec, { outputFile: "film.mp4" }))
+      assert.strictEqual(merged.output?.bytes, 5)
+      assert.deepStrictEqual(yield* Rig.filesIn(dir), ["film.mp4", "part_3.mov"])
+    })
+  )
+
+  it.live(
+    "rejects with a WorkerError, with its check's own, with what is wrong with the job, with the signal's reason",
+    () =>
+      Effect.gen(function* () {
+        const dir = yield* Rig.folder
+        const executor = new RenderExecutor(dir)
+        const failed = yield* rejection(executor.executeChunk(Rig.job("exit 3"), 3))
+        assert(failed instanceof WorkerError)
+        assert.deepInclude(failed.reason, { _tag: "RenderFailed", exitCode: 3 })
+        const check = { check: () => Promise.reject(new OutputInvalid({ expected: "blue", found: "red" })) }
+        const invalid = yield* rejection(
+          new RenderExecutor(dir, { outputCheck: check }).executeChunk(Rig.job(`printf m > "$1"`), 3)
+        )
+        assert(invalid instanceof WorkerError)
+        assert.deepInclude(invalid.reason, { _tag: "OutputInvalid", found: "red" })
+        const none = yield* rejection(executor.executeChunk({ ...Rig.job("true"), chunks: [] }, 3))
+        assert.include(String(none), "chunks")
+        const abort = new AbortController()
+        const why = new Error("enough")
+        const running = executor.executeChunk(Rig.job("sleep 600"), 3, {
+          signal: abort.signal,
+          report: ({ _tag }) => void (_tag === "Assigned" && abort.abort(why))
+        })
+        assert.strictEqual(yield* rejection(running), why)
+        assert.deepStrictEqual(Rig.processesWith(`PWD=${dir}`), [])
+        assert.deepStrictEqual(yield* Rig.filesIn(dir), [])
+      })
+  )
+})
+
+describe("WorkerRuntime", () => {
+  it.live("renders a chunk of a job file in its workspace", () =>
+    Effect.gen(function* () {
+      const dir = yield* Rig.folder
+      yield* Rig.write(path.join(dir, "job.json"), JSON.stringify(Rig.job(`printf movie > "$1"`)))
+      const worker = new WorkerRuntime({ workspaceDir: dir })
+      const result = yield* Effect.promise(() => worker.run(path.join(dir, "job.json"), 3))
+      assert.strictEqual(result.output?.location, path.join(dir, "part_3.mov"))
+      const failed = yield* rejection(worker.run("/etc/passwd", 3))
+      assert(failed instanceof WorkerError)
+      assert.strictEqual(failed.reason._tag, "Refused")
+      const abort = new AbortController()
+      abort.abort("now")
+      assert.strictEqual(yield* rejection(worker.run("job.json", 3, { signal: abort.signal })), "now")
+      yield* Effect.promise(() => worker.close())
+    })
+  )
+
+  it.live("sends its output to a storage of one of the packages", () =>
+    Effect.gen(function* () {
+      const { fake, plain } = yield* plainStorage
+      fake.store("job.json", JSON.stringify(Rig.job(`printf movie > "$1"`)))
+      const worker = new WorkerRuntime({ workspaceDir: yield* Rig.folder, storage: plain })
+      const { output } = yield* Effect.promise(() => worker.run("artifact:job.json", 3))
+      const key = output?.location.slice("artifact:".length) ?? ""
+      assert.strictEqual(Buffer.from(fake.artifacts.get(key)?.content ?? []).toString(), "movie")
+      yield* Effect.promise(() => worker.close())
+    })
+  )
+})
+
+describe("createAwsHandler", () => {
+  it.live("answers events", () =>
+    Effect.gen(function* () {
+      const { fake, plain } = yield* plainStorage
+      fake.store("job.json", JSON.stringify(Rig.job(`printf movie > "$1"`)))
+      const handler = createAwsHandler({ storage: plain, workspaceDir: yield* Rig.folder })
+      const reply = yield* Effect.promise(() => handler({ jobPath: "artifact:job.json", chunkIndex: 3 }, {}))
+      assert.deepInclude(reply, { _tag: "Result", protocol: 1 })
+    })
+  )
+})
