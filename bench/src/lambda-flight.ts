@@ -16,9 +16,11 @@ const [who, asked] = process.argv.slice(2)
 const count = Number(asked)
 
 const stub = fork(join(import.meta.dirname, "lambda-stub.ts"))
-const [port] = await once(stub, "message")
+const port = await new Promise<unknown>((resolve) => {
+  stub.once("message", resolve)
+})
 const options = {
-  endpoint: `http://127.0.0.1:${port}`,
+  endpoint: `http://127.0.0.1:${String(port)}`,
   region: "eu-west-1",
   credentials: { accessKeyId: "bench", secretAccessKey: "bench" }
 }

@@ -1,6 +1,6 @@
 /** Functions on this machine that the tests call, and the attempts that they make. */
 import { AwsLambdaAdapter } from "@helios-infra/adapter-aws"
-import { WorkerAdapter } from "@helios-infra/core"
+import type { WorkerAdapter } from "@helios-infra/core"
 import { credentials, type FunctionOptions, type LocalLambda, start } from "@helios-infra/local-lambda"
 import { Effect, type Scope } from "effect"
 import * as fs from "node:fs/promises"
