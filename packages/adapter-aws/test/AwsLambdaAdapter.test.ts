@@ -435,25 +435,19 @@ describe("connections", () => {
     })
   )
 
-  it.live("close with the scope", () =>
+  it.live("close with the scope, also those that wait for an answer", () =>
     Effect.gen(function* () {
-      let open = 0
-      const { endpoint, server } = yield* stub((_request, response) => response.end(cancelled))
-      server.on("connection", (socket) => {
-        open++
-        socket.once("close", () => open--)
+      let arrived = false
+      const { endpoint } = yield* stub(() => {
+        arrived = true
       })
       const scope = yield* Scope.make()
-      const adapter = yield* AwsLambdaAdapter.make({
-        functionName: "f",
-        region: "eu-west-1",
-        credentials,
-        endpoint
-      }).pipe(Scope.provide(scope))
-      yield* Effect.flip(adapter.execute(Fleet.attempt(jobFile), () => {}))
-      assert.strictEqual(open, 1)
+      const options = { functionName: "f", region: "eu-west-1", credentials, endpoint }
+      const adapter = yield* AwsLambdaAdapter.make(options).pipe(Scope.provide(scope))
+      const fiber = yield* Effect.forkScoped(Effect.flip(adapter.execute(Fleet.attempt(jobFile), () => {})))
+      yield* until(() => arrived)
       yield* Scope.close(scope, Exit.void)
-      yield* until(() => open === 0)
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "Transport")
     })
   )
 })
