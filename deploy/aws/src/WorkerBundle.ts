@@ -67,6 +67,7 @@ export const bundle = async (entry: string = join(folder, "worker/handler.ts")):
     minify: true,
     sourcemap: "external",
     legalComments: "linked",
+    charset: "utf8",
     platform: "node",
     target: "node22",
     format: "esm",
@@ -76,6 +77,8 @@ export const bundle = async (entry: string = join(folder, "worker/handler.ts")):
     banner: {
       js: `import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);`
     },
+    // The same whatever lies above the folder.
+    tsconfigRaw: {},
     plugins: [lazyHttp],
     logLevel: "silent"
   })

@@ -20,7 +20,8 @@ writeFileSync(join(dist, bundle.sourceMap.name), bundle.sourceMap.bytes)
 writeFileSync(join(dist, "worker.zip"), zip)
 
 const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1).padStart(8)} kB`
-const isSdk = (name: string): boolean => /^@(?:aws|aws-sdk|aws-crypto|smithy)\//.test(name)
+/** The SDK's packages, and what only it uses. */
+const isSdk = (name: string): boolean => /^(?:@(?:aws|aws-sdk|aws-crypto|smithy)\/|bowser$|tslib$)/.test(name)
 const sum = (sizes: ReadonlyArray<readonly [string, number]>): number =>
   sizes.reduce((total, [, size]) => total + size, 0)
 const packages = [...bundle.packages]

@@ -1,8 +1,7 @@
 /** The function's code as Lambda gets it: unpacked somewhere else, run by a bare Node. */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { WorkerError } from "@helios-infra/core/WorkerError"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { unzipSync } from "fflate"
 import { execFile } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
@@ -23,26 +22,37 @@ beforeAll(async () => {
   for (const [name, bytes] of Object.entries(unzipSync(zip))) writeFileSync(join(folder, name), bytes)
 })
 
-/** What the handler answers, in a process that has nothing but the unpacked zip and these variables. */
-const ask = async (event: unknown, env: Readonly<Record<string, string>>): Promise<WorkerProtocol.WorkerReply> => {
+/** What the handler answers to each of the events, in a process that has nothing but the unpacked zip and these variables. */
+const ask = async (
+  events: ReadonlyArray<unknown>,
+  env: Readonly<Record<string, string>>
+): Promise<ReadonlyArray<WorkerProtocol.WorkerReply>> => {
   const script = `
     const { handler } = await import("./handler.mjs")
     const context = { awsRequestId: "a-request", getRemainingTimeInMillis: () => 900_000 }
-    console.error(JSON.stringify(await handler(${JSON.stringify(event)}, context)))`
+    const replies = []
+    for (const event of ${JSON.stringify(events)}) replies.push(await handler(event, context))
+    console.error(JSON.stringify(replies))`
   // The log goes to the standard output.
   const { stderr } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], {
     cwd: folder,
     env: { PATH: "/usr/bin:/bin", HOME: folder, TMPDIR: folder, ...env }
   })
-  return Effect.runPromise(WorkerProtocol.decodeReply(JSON.parse(stderr)))
+  return Effect.runPromise(Effect.forEach(Replies(JSON.parse(stderr)), WorkerProtocol.decodeReply))
 }
 
-const refusal = async (event: unknown, env: Readonly<Record<string, string>> = {}): Promise<string> => {
-  const reply = await ask(event, env)
-  if (reply._tag !== "Error") return assert.fail(`it answered ${reply._tag}`)
-  assert.instanceOf(reply.error, WorkerError)
-  return `${reply.error.reason._tag} ${reply.error.reason._tag === "Refused" ? reply.error.reason.why : ""}`
-}
+const Replies = Schema.decodeUnknownSync(Schema.Array(Schema.Unknown))
+
+/** The reasons for which the handler refuses all of the events. */
+const refusals = async (
+  events: ReadonlyArray<unknown>,
+  env: Readonly<Record<string, string>> = {}
+): Promise<ReadonlyArray<string>> =>
+  (await ask(events, env)).map((reply) =>
+    reply._tag === "Error" && reply.error.reason._tag === "Refused"
+      ? reply.error.reason.why
+      : `no refusal: ${reply._tag}`
+  )
 
 const bucket = { HELIOS_INFRA_BUCKET: "a-bucket", AWS_REGION: "eu-central-1" }
 
@@ -65,32 +75,31 @@ describe("the zip", () => {
       [...bundle.packages.keys()].some((name) => name.startsWith("@aws-sdk/")),
       "the AWS SDK"
     )
-    assert.strictEqual(await refusal({}, bucket), "Refused InvalidJob")
+    assert.deepStrictEqual(await refusals([{}], bucket), ["InvalidJob"])
   })
 })
 
 describe("the handler", () => {
-  it.each([
-    undefined,
-    null,
-    "chunk 3",
-    { jobPath: "", chunkIndex: 0 },
-    { jobPath: "artifact:jobs/j/job.json", chunkIndex: 0.5 }
-  ])("refuses what is no request: %j", async (event) => {
-    assert.strictEqual(await refusal(event, bucket), "Refused InvalidJob")
+  it("refuses what is no request", async () => {
+    const events = [null, "chunk 3", [], { jobPath: "", chunkIndex: 0 }, { jobPath: "artifact:jobs/j/job.json" }]
+    assert.deepStrictEqual(
+      await refusals(events, bucket),
+      events.map(() => "InvalidJob")
+    )
   })
 
-  it.each(["artifact:jobs/j/job.json", "https://example.com/job.json", "/etc/hostname"])(
-    "takes no job from anywhere when it was told of no bucket and no sources: %s",
-    async (jobPath) => {
-      assert.match(await refusal({ jobPath, chunkIndex: 0 }), /^Refused /)
-    }
-  )
+  const request = (jobPath: string) => ({ jobPath, chunkIndex: 0 })
 
-  it.each(["https://example.com/job.json", "/etc/hostname", "file:///etc/hostname"])(
-    "takes jobs from no other place than its bucket: %s",
-    async (jobPath) => {
-      assert.match(await refusal({ jobPath, chunkIndex: 0 }, bucket), /^Refused /)
-    }
-  )
+  it("takes jobs from no other place than its bucket", async () => {
+    const elsewhere = ["https://example.com/job.json", "http://169.254.169.254/job.json", "/etc/hostname"].map(request)
+    assert.deepStrictEqual(
+      await refusals(elsewhere, bucket),
+      elsewhere.map(() => "Unauthorized")
+    )
+  })
+
+  it("takes jobs from nowhere when it was told of no bucket and no sources", async () => {
+    const anywhere = ["artifact:jobs/j/job.json", "https://example.com/job.json", "/etc/hostname"].map(request)
+    assert.notInclude((await refusals(anywhere)).join(), "no refusal")
+  })
 })
