@@ -118,6 +118,35 @@ describe("JobExecutor", () => {
       })
     )
 
+    it.effect("has its chunks in frame order, whatever their order and their ids in the job file", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const job = Fakes.job(3)
+        const [first, second, third] = job.chunks.map((chunk, index) => ({ ...chunk, id: 10 - index }))
+        const inputs: Array<VideoStitcher.ChunkOutput> = []
+        const stitcher = stitcherThat((request) =>
+          Stream.runForEach(request.inputs, (input) => Effect.sync(() => inputs.push(input))).pipe(
+            Effect.andThen(machine.stitcher.stitch(request))
+          )
+        )
+        const spec = { ...job, chunks: [second, third, first] }
+        const run = yield* start(machine, { spec, stitcher, options: out })
+        yield* Fiber.join(run.fiber)
+        assert.deepStrictEqual(
+          inputs.map(({ chunkId, index }) => [index, chunkId]),
+          [
+            [0, 10],
+            [1, 9],
+            [2, 8]
+          ]
+        )
+        const { chunks } = yield* run.state
+        for (const { chunkId, location } of inputs) {
+          assert.strictEqual(chunks.find(({ id }) => id === chunkId)?.output?.location, location)
+        }
+      })
+    )
+
     it.effect("is in the making while later chunks still render", () =>
       Effect.gen(function* () {
         const machine = Fakes.machine(({ chunkId }) => Effect.sleep(`${chunkId + 1} seconds`), { concurrency: 3 })
