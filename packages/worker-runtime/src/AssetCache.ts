@@ -17,10 +17,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import { createHash, randomUUID } from "node:crypto"
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { retrying, type TransferError } from "./internal/transfers.ts"
@@ -110,7 +109,6 @@ export const make = (options: Options): AssetCache => {
         .then(() => fs.utimes(part, stampOf(asset.sha256), stampOf(asset.sha256)))
         .then(() => fs.rename(part, entryOf(asset.sha256)))
     yield* receive(asset, part, content).pipe(
-      Effect.scoped,
       retrying,
       Effect.timeoutOrElse({
         duration: timeout,
@@ -228,24 +226,22 @@ const mostBytes = (told: number | undefined, dir: string): Effect.Effect<number,
       )
     : Effect.succeed(told)
 
+/** Writes an asset to a file of its own, if it is the one that was asked for. */
 const receive = Effect.fnUntraced(function* (
   asset: Asset,
   part: string,
   content: Stream.Stream<Uint8Array, TransferError>
-): Effect.fn.Return<void, AssetError, Scope.Scope> {
-  const handle = yield* Effect.acquireRelease(disk(LocalFiles.file(() => fs.open(part, "w", 0o600))), (handle) =>
-    Effect.ignore(LocalFiles.file(() => handle.close()))
-  )
-  const hash = createHash("sha256")
-  let bytes = 0
-  yield* Stream.runForEach(content, (piece): Effect.Effect<void, AssetError> => {
-    bytes += piece.length
-    if (bytes > asset.bytes) return Effect.fail(corrupt(asset, `has more than its ${asset.bytes} bytes`))
-    hash.update(piece)
-    return disk(LocalFiles.file(() => handle.writeFile(piece)))
+): Effect.fn.Return<void, AssetError> {
+  let left = asset.bytes
+  const bounded = Stream.mapEffect(content, (piece) => {
+    left -= piece.length
+    return left < 0 ? Effect.fail(corrupt(asset, `has more than its ${asset.bytes} bytes`)) : Effect.succeed(piece)
   })
+  // What an earlier try left.
+  yield* LocalFiles.discard(part)
+  const { bytes, sha256 } = yield* LocalFiles.write(part, bounded, ({ message }) => new WorkerLost({ detail: message }))
   if (bytes < asset.bytes) return yield* corrupt(asset, `has ${bytes} of its ${asset.bytes} bytes`)
-  if (hash.digest("hex") !== asset.sha256) return yield* corrupt(asset, "is not what it was when the job was sent")
+  if (sha256 !== asset.sha256) return yield* corrupt(asset, "is not what it was when the job was sent")
 })
 
 /** Hard links are not possible everywhere: across disks, and on some of them at all. */

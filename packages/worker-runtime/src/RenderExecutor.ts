@@ -56,6 +56,8 @@ export interface AttemptOptions {
 export interface ChunkOptions extends AttemptOptions {
   /** What the picture and sound must be, beside what the job file says. */
   readonly format?: VideoFormat.VideoFormat | undefined
+  /** What the marker of the command's processes begins with, for `Strays` to find them by. Default: the job, the chunk … */
+  readonly marker?: string | undefined
   /** The folder that the command runs in. Default: the workspace's. */
   readonly cwd?: string | undefined
   /** An absolute path at which the output is to stay. Default: it gets its name from the job file, in the workspace. */
@@ -118,7 +120,8 @@ export const make = (
       chunkId: number,
       options: ChunkOptions = {}
     ): Effect.fn.Return<WorkerResult, WorkerError, Scope.Scope> {
-      const { attempt = 1, cwd = workspace.root, env, format = {}, jobId = defaultJobId(spec), run = 1 } = options
+      const { cwd = workspace.root, env, format = {}, marker } = options
+      const { attempt = 1, jobId = defaultJobId(spec), run = 1 } = options
       const fail = (reason: WorkerReason) =>
         Effect.fail(new WorkerError({ adapter: name, jobId, chunkId, attempt, reason }))
       const chunk = spec.chunks.find(({ id }) => id === chunkId)
@@ -129,7 +132,7 @@ export const make = (
       const own = { jobId: `worker-${randomUUID()}`, run, chunkId, attempt, outputFile }
       const place = options.place ?? (yield* Effect.catch(ownPlace(workspace, own), (error) => fail(reasonOf(error))))
       const job: WorkerJob = {
-        id: `${jobId}/${chunkId}/${run}.${attempt}`,
+        id: `${marker === undefined ? "" : `${marker}/`}${jobId}/${chunkId}/${run}.${attempt}`,
         command,
         cwd,
         outputFile,

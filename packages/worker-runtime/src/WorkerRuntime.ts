@@ -21,7 +21,6 @@ import { Refused, TimedOut, WorkerError, WorkerLost, type WorkerReason } from "@
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
 import { Workspace, type WorkspaceError } from "@helios-infra/core/Workspace"
 import * as Environment from "@helios-infra/process/Environment"
-import * as Strays from "@helios-infra/process/Strays"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -35,8 +34,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import { createHash, randomInt } from "node:crypto"
-import { createReadStream } from "node:fs"
+import { randomInt } from "node:crypto"
 import * as fs from "node:fs/promises"
 import { hostname } from "node:os"
 import * as path from "node:path"
@@ -160,7 +158,7 @@ export const make = <E = never>(
       storage: storage !== undefined,
       allowLocal
     })
-    const folders = yield* scratch.make(workspace.root, (marker) => Strays.end([marker]))
+    const folders = yield* scratch.make(workspace.root)
     const cache = AssetCache.make({
       dir: folders.assets,
       maxBytes: options.cacheBytes,
@@ -211,8 +209,7 @@ export const make = <E = never>(
       const { outputFile } = chunk
       const artifacts = yield* artifactsOf(request, { jobId, chunkId, attempt: number, outputFile }, storage)
 
-      const scratchFolder = yield* Effect.catch(folders.open, lost)
-      const { path: own, tmp } = scratchFolder
+      const { marker, path: own, tmp } = yield* Effect.catch(folders.open, lost)
       const isolated = artifacts !== undefined || spec.assetsUrl !== undefined
       const cwd = isolated ? path.join(own, "job") : workspace.root
       if (isolated)
@@ -237,6 +234,7 @@ export const make = <E = never>(
       const executor = yield* executorFor(margin)
       const result = yield* executor
         .executeChunk(spec, chunkId, {
+          marker,
           jobId,
           run,
           attempt: number,
@@ -246,7 +244,6 @@ export const make = <E = never>(
           env: { TMPDIR: tmp, ...options.env, ...env },
           onSignal: (signal) => {
             if (signal._tag === "Line") log.line(signal.text)
-            if (signal._tag === "Assigned" && signal.handle !== undefined) scratchFolder.runs(signal.handle)
             Result.try(() => onSignal?.(signal))
           }
         })
@@ -257,7 +254,7 @@ export const make = <E = never>(
       const { output } = result
       if (output === undefined) return result
 
-      const sha256 = yield* hashOf(output.location)
+      const { sha256 } = yield* LocalFiles.contentOf(contentOf(output.location))
       if (artifacts === undefined) {
         yield* Effect.catch(workspace.publish(output, outputFile), lost)
         return { ...result, output: { ...output, sha256, location: path.join(workspace.root, outputFile) } }
@@ -463,19 +460,6 @@ const lost = (error: { readonly message: string }): Effect.Effect<never, WorkerL
 const brokenBy = (defect: unknown): Effect.Effect<never, WorkerLost> =>
   lost(defect instanceof Error ? defect : new Error(String(defect)))
 
+/** An output's bytes. */
 const contentOf = (file: string): Stream.Stream<Uint8Array, WorkerLost> =>
-  Stream.suspend(() =>
-    Stream.fromAsyncIterable<Uint8Array, WorkerLost>(
-      createReadStream(file, { highWaterMark: 2 ** 18 }),
-      (cause) => new WorkerLost({ detail: String(cause) })
-    )
-  )
-
-const hashOf = (file: string): Effect.Effect<string, WorkerLost> =>
-  Effect.suspend(() => {
-    const hash = createHash("sha256")
-    return Effect.map(
-      Stream.runForEach(contentOf(file), (piece) => Effect.sync(() => void hash.update(piece))),
-      () => hash.digest("hex")
-    )
-  })
+  Stream.mapError(LocalFiles.read(file), (error) => new WorkerLost({ detail: error.message }))

@@ -99,16 +99,7 @@ const text = (content: string): Piece => {
 
 const part = (file: string, from: number, to: number): Piece => ({
   bytes: to - from,
-  content:
-    from === to
-      ? Stream.empty
-      : Stream.suspend(() =>
-          Stream.fromAsyncIterable<Uint8Array, LocalFiles.FileError>(
-            // `end` is the last byte's number.
-            fs.createReadStream(file, { start: from, end: to - 1 }),
-            (cause) => new LocalFiles.FileError({ code: undefined, cause })
-          )
-        )
+  content: LocalFiles.withHandle(file, "r", (handle) => LocalFiles.readHandle(handle, { from, to }))
 })
 
 const concatenate = (pieces: ReadonlyArray<Piece>): Piece => ({

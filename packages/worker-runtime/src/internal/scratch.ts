@@ -5,7 +5,7 @@
  * <workspace>/.helios-worker/
  *   assets/               the cache of assets
  *   <uuid>/               one attempt
- *     owner.json          the process that runs it, and the marker of its command
+ *     owner.json          the process that runs it
  *     job/  tmp/  …
  * ```
  *
@@ -14,25 +14,24 @@
 import * as LocalFiles from "@helios-infra/adapter-local/LocalFiles"
 import * as Liveness from "@helios-infra/adapter-local/Liveness"
 import { Owner } from "@helios-infra/core/JobEvent"
+import * as Strays from "@helios-infra/process/Strays"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
-import { writeFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
 /** One attempt's folder. */
 export interface ScratchFolder {
   readonly path: string
+  /** What the markers of commands that run for it begin with, so that they are found when this process is gone. */
+  readonly marker: string
   /** Where the command's temporary files go. */
   readonly tmp: string
-  /** Notes the marker of the command that runs here, for whoever cleans up after this process. Never throws. */
-  readonly runs: (marker: string) => void
 }
 
 /** Gives folders. */
@@ -48,14 +47,13 @@ const ownerName = "owner.json"
 /** After this long, what a process of another machine left is taken for abandoned: nobody here can ask whether it lives. */
 const abandonedAfter = Duration.hours(24)
 
-const Note = Schema.fromJsonString(Schema.Struct({ owner: Owner, marker: Schema.optionalKey(Schema.String) }))
-const decodeNote = Schema.decodeUnknownOption(Note)
-const encodeNote = Schema.encodeSync(Note)
+const OwnerJson = Schema.fromJsonString(Owner)
+const decodeOwner = Schema.decodeUnknownOption(OwnerJson)
+const encodeOwner = Schema.encodeSync(OwnerJson)
 
-/** Removes what dead processes left below `workspaceDir`, and gives folders there; `end` ends processes by their marker. */
+/** Removes what dead processes left below `workspaceDir`, and gives folders there. */
 export const make = Effect.fnUntraced(function* (
-  workspaceDir: string,
-  end: (marker: string) => Effect.Effect<unknown>
+  workspaceDir: string
 ): Effect.fn.Return<Scratch, LocalFiles.FileError> {
   const base = path.join(workspaceDir, ".helios-worker")
   const assets = path.join(base, "assets")
@@ -63,31 +61,30 @@ export const make = Effect.fnUntraced(function* (
 
   const open = Effect.acquireRelease(
     Effect.gen(function* () {
-      const folder = path.join(base, randomUUID())
+      const marker = randomUUID()
+      const folder = path.join(base, marker)
       const tmp = path.join(folder, "tmp")
-      const note = path.join(folder, ownerName)
       yield* LocalFiles.file(() =>
-        fs.mkdir(tmp, { recursive: true, mode: 0o700 }).then(() => fs.writeFile(note, encodeNote({ owner })))
+        fs
+          .mkdir(tmp, { recursive: true, mode: 0o700 })
+          .then(() => fs.writeFile(path.join(folder, ownerName), encodeOwner(owner)))
       ).pipe(Effect.onError(() => remove(folder)))
-      const runs = (marker: string): void => {
-        Result.try(() => writeFileSync(note, encodeNote({ owner, marker })))
-      }
-      return { path: folder, tmp, runs }
+      return { path: folder, marker, tmp }
     }),
     (folder) => Effect.andThen(remove(folder.path), Effect.ignore(LocalFiles.file(() => fs.rmdir(base))))
   )
 
   const sweepOne = Effect.fnUntraced(function* (folder: string) {
     const text = yield* Effect.option(LocalFiles.file(() => fs.readFile(path.join(folder, ownerName), "utf8")))
-    const note = Option.flatMap(text, decodeNote)
-    const lives = Option.isSome(note) ? yield* Liveness.of(note.value.owner) : "unknown"
+    const left = Option.flatMap(text, decodeOwner)
+    const lives = Option.isSome(left) ? yield* Liveness.of(left.value) : "unknown"
     if (lives === "alive") return
     if (lives === "unknown") {
       const { mtimeMs } = yield* LocalFiles.file(() => fs.stat(folder))
       if ((yield* Clock.currentTimeMillis) - mtimeMs < Duration.toMillis(abandonedAfter)) return
     }
-    const marker = Option.isSome(note) ? note.value.marker : undefined
-    if (lives === "dead" && marker !== undefined) yield* end(marker)
+    const strays = yield* Strays.find(path.basename(folder))
+    if (strays.length > 0) yield* Strays.end(strays.map(({ marker }) => marker))
     yield* remove(folder)
   })
 

@@ -133,8 +133,7 @@ const readFile = Effect.fnUntraced(function* (
     const handle = yield* opened
     const found = yield* about(LocalFiles.file(() => handle.stat()))
     if (!found.isFile()) return yield* new Refused({ why: "InvalidJob", fix: `${file.path} is no file` })
-    const stream = handle.createReadStream({ autoClose: false })
-    return Stream.fromAsyncIterable<Uint8Array, Transport>(stream, (cause) => new Transport({ cause }))
+    return Stream.mapError(LocalFiles.readHandle(handle), (error) => fileReason(file.path, error))
   })
   return limited(Stream.unwrap(content), path.basename(file.path), maxBytes)
 })
