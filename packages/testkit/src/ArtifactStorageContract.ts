@@ -165,7 +165,11 @@ const isThere = Effect.fnUntraced(function* (storage: Storage, key: string, byte
   if (found.value.sha256 !== undefined) {
     yield* same(`the hash that head of ${key} gives`, found.value.sha256, sha256Of(bytes))
   }
-  if (info !== undefined) yield* same(`what head of ${key} gives, and put gave`, found.value, info)
+  if (info !== undefined) {
+    yield* same(`the bytes that put of ${key} gave`, info.bytes, bytes.length)
+    yield* same(`the etag that head of ${key} gives, and put gave`, found.value.etag, info.etag)
+    if (info.sha256 !== undefined) yield* same(`the hash that put of ${key} gave`, info.sha256, sha256Of(bytes))
+  }
   yield* same(`the hash of what get of ${key} gives`, yield* hashOf(storage.get(key)), sha256Of(bytes))
 })
 
@@ -470,7 +474,7 @@ export const make = <E>(layer: Layer.Layer<ArtifactStorage, E>, options: Options
         Effect.gen(function* () {
           yield* storage.put("a", streamOf(large))
           const peek = Stream.runHead(storage.get("a"))
-          yield* within(timing, "reading the beginning 100 times", Effect.repeat(peek, { times: 99 }))
+          yield* within(timing, "reading the beginning 70 times", Effect.repeat(peek, { times: 69 }))
           yield* isThere(storage, "a", large)
         })
       ),

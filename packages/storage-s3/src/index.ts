@@ -1,0 +1,2 @@
+export * as S3ArtifactStorage from "./S3ArtifactStorage.ts"
+export * as S3Plugin from "./S3Plugin.ts"
