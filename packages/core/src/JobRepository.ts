@@ -144,16 +144,18 @@ export class JobRepository extends Context.Service<
   }
 >()("@helios-infra/core/JobRepository") {}
 
+type Journal = MemoryJournal.MemoryJournal<JobRequest>
+
 const running = (jobId: string): RepositoryError =>
   new RepositoryError({ jobId, reason: new Running({ owner: MemoryJournal.owner, alive: "yes" }) })
 
 const make = Effect.sync((): JobRepository["Service"] => {
-  const jobs = new Map<string, MemoryJournal.MemoryJournal>()
+  const jobs = new Map<string, Journal>()
 
   /** Looks a job up and begins `step` with it at once: no other fiber comes between. */
   const on = <A>(
     jobId: string,
-    step: (job: MemoryJournal.MemoryJournal) => Effect.Effect<A, RepositoryError>
+    step: (job: Journal) => Effect.Effect<A, RepositoryError>
   ): Effect.Effect<A, RepositoryError> =>
     Effect.suspend(() => {
       const job = jobs.get(jobId)
@@ -163,7 +165,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
   const create = Effect.fn("JobRepository.create")(function* (jobId: string, first: JobEvent) {
     const at = yield* Clock.currentTimeMillis
     if (jobs.has(jobId)) return yield* new RepositoryError({ jobId, reason: new AlreadyExists() })
-    const job = MemoryJournal.make(jobId)
+    const job = MemoryJournal.make<JobRequest>(jobId)
     MemoryJournal.append(job, 0, at, [first])
     jobs.set(jobId, job)
   })
@@ -198,7 +200,7 @@ const make = Effect.sync((): JobRepository["Service"] => {
     return { run, owner: MemoryJournal.owner, append }
   })
 
-  const summary = (job: MemoryJournal.MemoryJournal): JobSummary | undefined => {
+  const summary = (job: Journal): JobSummary | undefined => {
     const state = MemoryJournal.state(job)
     if (state === undefined) return undefined
     const { createdAt, id, progress, run, status, updatedAt } = state

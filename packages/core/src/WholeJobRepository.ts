@@ -28,6 +28,7 @@ import {
   AlreadyExists,
   Fenced,
   JobRepository,
+  type JobRequest,
   type JobSummary,
   NotFound,
   RepositoryError,
@@ -63,6 +64,8 @@ const closeTimeout = Duration.seconds(10)
 /** How many jobs whose run has ended keep their journal, and with it their logs, in memory. */
 const remembered = 32
 
+type Journal = MemoryJournal.MemoryJournal<JobRequest>
+
 const failure = (jobId: string, reason: RepositoryError["reason"]): RepositoryError =>
   new RepositoryError({ jobId, reason })
 
@@ -70,16 +73,16 @@ const failure = (jobId: string, reason: RepositoryError["reason"]): RepositoryEr
 export const journalOf: (state: JobState) => ReadonlyArray<JobRecord> = StoredJob.journalOf
 
 /** A journal in memory that amounts to a state. */
-const journalFrom = (state: JobState): MemoryJournal.MemoryJournal => {
+const journalFrom = (state: JobState): Journal => {
   const records = journalOf(state)
-  const journal = MemoryJournal.make(state.id, (records[0]?.revision ?? 1) - 1)
+  const journal = MemoryJournal.make<JobRequest>(state.id, (records[0]?.revision ?? 1) - 1)
   for (const { at, event, run } of records) MemoryJournal.append(journal, run, at, [event])
   journal.run = state.run
   return journal
 }
 
 /** The state as it is now: the fold's own changes with the next event. */
-const snapshot = (journal: MemoryJournal.MemoryJournal): JobState | undefined => {
+const snapshot = (journal: Journal): JobState | undefined => {
   const state = MemoryJournal.state(journal)
   return state === undefined ? undefined : { ...state, chunks: state.chunks.map((chunk) => ({ ...chunk })) }
 }
@@ -99,7 +102,7 @@ const summaryOf = (state: JobState, owner: JobSummary["owner"]): JobSummary => {
  */
 export const fromStore = (store: Store): JobRepository["Service"] => {
   /** Jobs with an open run, and the last ones that had one. */
-  const journals = new Map<string, MemoryJournal.MemoryJournal>()
+  const journals = new Map<string, Journal>()
   const creating = new Set<string>()
 
   const ask = <A>(jobId: string, operation: () => Effect.Effect<A, StoreError>): Effect.Effect<A, RepositoryError> =>
@@ -108,7 +111,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
       Effect.mapError(({ cause }) => failure(jobId, new Unavailable({ cause })))
     )
 
-  const saveNow = (journal: MemoryJournal.MemoryJournal): Effect.Effect<void, RepositoryError> =>
+  const saveNow = (journal: Journal): Effect.Effect<void, RepositoryError> =>
     Effect.suspend(() => {
       const state = snapshot(journal)
       return state === undefined ? Effect.void : ask(journal.jobId, () => store.save(state))
@@ -122,9 +125,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
   })
 
   /** The journal of a job: the one in memory as long as it says what the store says. */
-  const load = Effect.fnUntraced(function* (
-    jobId: string
-  ): Effect.fn.Return<MemoryJournal.MemoryJournal, RepositoryError> {
+  const load = Effect.fnUntraced(function* (jobId: string): Effect.fn.Return<Journal, RepositoryError> {
     const before = journals.get(jobId)
     if (before?.open === true) return before
     const state = yield* fetch(jobId)
@@ -140,7 +141,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
     return keep(journalFrom(state.value))
   })
 
-  const keep = (journal: MemoryJournal.MemoryJournal): MemoryJournal.MemoryJournal => {
+  const keep = (journal: Journal): Journal => {
     journals.set(journal.jobId, journal)
     const closed = Array.from(journals.values()).filter(({ open }) => !open)
     for (const { jobId } of closed.slice(0, Math.max(0, closed.length - remembered))) forget(jobId)
@@ -157,7 +158,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
     const at = yield* Clock.currentTimeMillis
     if (creating.has(jobId) || journals.get(jobId)?.open === true) return yield* failure(jobId, new AlreadyExists())
     creating.add(jobId)
-    const journal = MemoryJournal.make(jobId)
+    const journal = MemoryJournal.make<JobRequest>(jobId)
     MemoryJournal.append(journal, 0, at, [first])
     yield* Effect.gen(function* () {
       const stored = yield* ask(jobId, () => store.get(jobId))
@@ -213,7 +214,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
 
   /** Saves a journal of a run, one save at a time and each with the newest state, until the scope closes. */
   const saver = Effect.fnUntraced(function* (
-    journal: MemoryJournal.MemoryJournal,
+    journal: Journal,
     run: number
   ): Effect.fn.Return<
     { readonly soon: Effect.Effect<unknown>; readonly last: Effect.Effect<void, RepositoryError> },
@@ -256,7 +257,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
     return { soon: changed.open, last: alone.withPermit(once) }
   })
 
-  const journalStream = <A>(jobId: string, of: (journal: MemoryJournal.MemoryJournal) => Stream.Stream<A>) =>
+  const journalStream = <A>(jobId: string, of: (journal: Journal) => Stream.Stream<A>) =>
     Stream.unwrap(Effect.map(load(jobId), of))
 
   const list: JobRepository["Service"]["list"] = (options = {}) =>

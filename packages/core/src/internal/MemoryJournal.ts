@@ -7,7 +7,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { JobEvent, JobRecord, Owner } from "../JobEvent.ts"
-import type { JobRequest } from "../JobRepository.ts"
 import { type JobFold, type JobState, makeFold } from "../JobState.ts"
 
 /** Who runs a job whose runs only this process knows of. */
@@ -22,11 +21,11 @@ interface Appended {
   readonly events: ReadonlyArray<JobEvent>
 }
 
-export interface MemoryJournal {
+export interface MemoryJournal<Request> {
   readonly jobId: string
   readonly appended: Array<Appended>
   readonly fold: JobFold
-  readonly requests: Array<JobRequest>
+  readonly requests: Array<Request>
   /** The last record's. */
   revision: number
   run: number
@@ -39,7 +38,7 @@ export interface MemoryJournal {
 }
 
 /** Makes a journal whose first record comes after `revision`. */
-export const make = (jobId: string, revision: number = 0): MemoryJournal => ({
+export const make = <Request>(jobId: string, revision: number = 0): MemoryJournal<Request> => ({
   jobId,
   appended: [],
   fold: makeFold(jobId),
@@ -53,7 +52,7 @@ export const make = (jobId: string, revision: number = 0): MemoryJournal => ({
 
 /** Appends events; nobody who waits hears of it before `notify`. */
 export const append = (
-  journal: MemoryJournal,
+  journal: MemoryJournal<unknown>,
   run: number,
   at: number,
   events: ReadonlyArray<JobEvent>
@@ -65,14 +64,14 @@ export const append = (
 }
 
 /** Wakes those who wait. */
-export const notify = (journal: MemoryJournal): void => {
+export const notify = (journal: MemoryJournal<unknown>): void => {
   const waiting = journal.changed
   journal.changed = Deferred.makeUnsafe()
   Deferred.doneUnsafe(waiting, Effect.void)
 }
 
 /** Says that nothing more will come. */
-export const finish = (journal: MemoryJournal): void => {
+export const finish = (journal: MemoryJournal<unknown>): void => {
   journal.over = true
   notify(journal)
 }
@@ -81,7 +80,7 @@ const recordsOf = ({ after, at, events, run }: Appended): ReadonlyArray<JobRecor
   events.map((event, i) => ({ revision: after + i + 1, run, at, event }))
 
 /** The records after a revision; what it costs does not depend on what there is before them. */
-export const recordsAfter = ({ appended }: MemoryJournal, revision: number): ReadonlyArray<JobRecord> => {
+export const recordsAfter = ({ appended }: MemoryJournal<unknown>, revision: number): ReadonlyArray<JobRecord> => {
   const first = appended.findLastIndex(({ after }) => after <= revision)
   return appended
     .slice(Math.max(0, first))
@@ -90,19 +89,19 @@ export const recordsAfter = ({ appended }: MemoryJournal, revision: number): Rea
 }
 
 /** What it amounts to now, folded on from where it was left. Changes with the next call. */
-export const state = (journal: MemoryJournal): JobState | undefined => {
+export const state = (journal: MemoryJournal<unknown>): JobState | undefined => {
   recordsAfter(journal, journal.fold.state()?.revision ?? 0).forEach(journal.fold.apply)
   return journal.fold.state()
 }
 
 /** The records after a revision, then those that are still to come. */
-export const changes = (journal: MemoryJournal, revision: number): Stream.Stream<JobRecord> => {
+export const changes = (journal: MemoryJournal<unknown>, revision: number): Stream.Stream<JobRecord> => {
   const from = Math.max(revision, journal.appended[0]?.after ?? 0)
   return follow(journal, (seen) => recordsAfter(journal, seen), from)
 }
 
 /** What is asked of the run that is under way, until the next one begins. */
-export const requests = (journal: MemoryJournal): Stream.Stream<JobRequest> => {
+export const requests = <Request>(journal: MemoryJournal<Request>): Stream.Stream<Request> => {
   const { run } = journal
   const isPast = () => journal.run !== run
   return follow(journal, (seen) => journal.requests.slice(seen), 0, isPast)
@@ -110,7 +109,7 @@ export const requests = (journal: MemoryJournal): Stream.Stream<JobRequest> => {
 
 /** What there is after the first `seen`, then what is added to it, until the journal or what `until` says is over. */
 const follow = <A>(
-  journal: MemoryJournal,
+  journal: MemoryJournal<unknown>,
   after: (seen: number) => ReadonlyArray<A>,
   from: number,
   until: () => boolean = () => false
