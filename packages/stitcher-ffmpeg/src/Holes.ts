@@ -26,8 +26,9 @@ export const isIn = Effect.fn("Holes.isIn")(function* (
   if (!(yield* isInFile(path))) return false
   const inPicture = makeSearch()
   let found = false
+  // A key frame with a hole in it may be none to ffmpeg, which begins to copy at one unless told otherwise (copyinkf).
   const run = yield* ffmpeg.run(
-    [...MediaProbe.confined, "-i", Ffmpeg.fileUrl(path), ..."-map 0:V:0 -c copy -f data pipe:1".split(" ")],
+    [...MediaProbe.confined, "-i", Ffmpeg.fileUrl(path), ..."-map 0:V:0 -c copy -copyinkf -f data pipe:1".split(" ")],
     {
       // Bytes that are no text are lost on the way; zeros are text.
       onLine: (stream, line) => {
