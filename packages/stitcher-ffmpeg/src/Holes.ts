@@ -8,7 +8,7 @@
  */
 import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Effect from "effect/Effect"
-import { createReadStream } from "node:fs"
+import * as fs from "node:fs/promises"
 import * as Ffmpeg from "./Ffmpeg.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 
@@ -40,19 +40,23 @@ export const isIn = Effect.fn("Holes.isIn")(function* (
   return found
 })
 
+/** How much of a file is read at once. */
+const readSize = 1 << 18
+
 const isInFile = (path: string): Effect.Effect<boolean, MediaProbe.MediaUnreadable> =>
-  Effect.callback((resume) => {
-    const search = makeSearch()
-    const stream = createReadStream(path, { highWaterMark: 1 << 20 })
-    stream.on("data", (bytes) => {
-      if (!search(Buffer.from(bytes))) return
-      stream.destroy()
-      resume(Effect.succeed(true))
-    })
-    stream.on("end", () => resume(Effect.succeed(false)))
-    stream.on("error", ({ message }) => resume(new MediaProbe.MediaUnreadable({ path, detail: message })))
-    return Effect.sync(() => stream.destroy())
-  })
+  Effect.acquireUseRelease(
+    Effect.tryPromise(() => fs.open(path)),
+    Effect.fnUntraced(function* (file) {
+      const search = makeSearch()
+      const buffer = Buffer.allocUnsafe(readSize)
+      while (true) {
+        const { bytesRead } = yield* Effect.tryPromise(() => file.read(buffer, 0, readSize))
+        if (bytesRead === 0) return false
+        if (search(buffer.subarray(0, bytesRead))) return true
+      }
+    }),
+    (file) => Effect.ignore(Effect.tryPromise(() => file.close()))
+  ).pipe(Effect.mapError(({ cause }) => new MediaProbe.MediaUnreadable({ path, detail: String(cause) })))
 
 const zeros = Buffer.alloc(smallest)
 
