@@ -12,6 +12,7 @@ const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<R
   ["render", () => import("./render.ts")],
   ["flood", () => import("./flood.ts")],
   ["lambda", () => import("./lambda.ts")],
+  ["worker", () => import("./worker.ts")],
   ["imports", () => import("./imports.ts")]
 ])
 

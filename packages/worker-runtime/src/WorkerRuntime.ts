@@ -16,7 +16,13 @@ import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import { ArtifactStorage, locationOf } from "@helios-infra/core/ArtifactStorage"
 import * as JobArtifacts from "@helios-infra/core/JobArtifacts"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
-import type { ArtifactPlace, AttemptArtifacts, WorkerResult, WorkerSignal } from "@helios-infra/core/WorkerAdapter"
+import type {
+  ArtifactPlace,
+  AttemptArtifacts,
+  OutputRef,
+  WorkerResult,
+  WorkerSignal
+} from "@helios-infra/core/WorkerAdapter"
 import { Refused, TimedOut, WorkerError, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
 import { Workspace, type WorkspaceError } from "@helios-infra/core/Workspace"
@@ -254,12 +260,12 @@ export const make = <E = never>(
       const { output } = result
       if (output === undefined) return result
 
-      const { sha256 } = yield* LocalFiles.contentOf(contentOf(output.location))
+      const { sha256 } = yield* LocalFiles.contentOf(contentOf(output))
       if (artifacts === undefined) {
         yield* Effect.catch(workspace.publish(output, outputFile), lost)
         return { ...result, output: { ...output, sha256, location: path.join(workspace.root, outputFile) } }
       }
-      const parcel = { bytes: output.bytes, sha256, content: contentOf(output.location) }
+      const parcel = { bytes: output.bytes, sha256, content: contentOf(output) }
       yield* Effect.all([moves.send(artifacts.output, parcel), sendLog], {
         concurrency: "unbounded",
         discard: true
@@ -460,6 +466,9 @@ const lost = (error: { readonly message: string }): Effect.Effect<never, WorkerL
 const brokenBy = (defect: unknown): Effect.Effect<never, WorkerLost> =>
   lost(defect instanceof Error ? defect : new Error(String(defect)))
 
-/** An output's bytes. */
-const contentOf = (file: string): Stream.Stream<Uint8Array, WorkerLost> =>
-  Stream.mapError(LocalFiles.read(file), (error) => new WorkerLost({ detail: error.message }))
+/** The bytes of an output. */
+const contentOf = ({ bytes, location }: OutputRef): Stream.Stream<Uint8Array, WorkerLost> =>
+  Stream.mapError(
+    LocalFiles.withHandle(location, "r", (handle) => LocalFiles.readHandle(handle, { to: bytes })),
+    (error) => new WorkerLost({ detail: error.message })
+  )

@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
+import { createServer, type RequestListener, type Server } from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -137,8 +137,6 @@ const listening = (server: Server) =>
         server.closeAllConnections()
       })
   )
-
-export type { IncomingMessage, ServerResponse }
 
 /** A plain HTTP server; gives its origin, `http://127.0.0.1:…`. */
 export const server = (answer: RequestListener) =>

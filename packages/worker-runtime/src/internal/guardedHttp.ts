@@ -13,9 +13,10 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import ipaddr from "ipaddr.js"
 import { lookup as resolve } from "node:dns"
-import * as http from "node:http"
-import * as https from "node:https"
+import type * as http from "node:http"
+import type * as https from "node:https"
 import { isIP, type LookupFunction } from "node:net"
+import { getBuiltinModule } from "node:process"
 
 /** How to ask. */
 export interface Options {
@@ -67,15 +68,18 @@ export const limited = <E>(
 
 /** Connections are kept for what is asked next, until the scope closes. */
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<GuardedHttp, never, Scope.Scope> {
-  const agentOptions = { keepAlive: true, maxSockets: 32 }
-  const agents = yield* Effect.acquireRelease(
-    Effect.sync(() => ({ plain: new http.Agent(agentOptions), tls: new https.Agent(agentOptions) })),
-    ({ plain, tls }) =>
+  const clients = yield* Effect.acquireRelease(
+    Effect.sync(() => new Map<string, Client>()),
+    (made) =>
       Effect.sync(() => {
-        plain.destroy()
-        tls.destroy()
+        for (const { agent } of made.values()) agent.destroy()
       })
   )
+  const clientFor = (protocol: string): Client => {
+    const made = clients.get(protocol) ?? connect(protocol)
+    clients.set(protocol, made)
+    return made
+  }
   const timeout = Duration.toMillis(options.idleTimeout)
 
   /** Begins a request; what is left of it when the scope closes is broken off. */
@@ -91,10 +95,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       return yield* Effect.acquireRelease(
         Effect.sync((): Exchange => {
           const common = { method, headers, timeout, ...(options.allowLocal ? undefined : { lookup: lookupPublic }) }
-          const request =
-            url.protocol === "https:"
-              ? https.request(url, { ...common, agent: agents.tls, ca: options.ca })
-              : http.request(url, { ...common, agent: agents.plain })
+          const { agent, request: ask } = clientFor(url.protocol)
+          const request = ask(url, { ...common, agent, ca: options.ca })
           request.once("timeout", () => request.destroy(new Error(`nothing came for ${timeout} ms`)))
           const answered = Deferred.makeUnsafe<http.IncomingMessage, HttpError>()
           request.once("response", (response) => Deferred.doneUnsafe(answered, Exit.succeed(response)))
@@ -145,6 +147,21 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   return { get, exists, put }
 })
+
+/** What requests of one protocol are made with. */
+interface Client {
+  readonly agent: http.Agent
+  readonly request: (url: URL, options: https.RequestOptions) => http.ClientRequest
+}
+
+/**
+ * Node's own clients, loaded when they are first needed: to import them takes as long as all the rest of a worker, since
+ * that also loads what `fetch` is made of.
+ */
+const connect = (protocol: string): Client => {
+  const { Agent, request } = protocol === "https:" ? getBuiltinModule("node:https") : getBuiltinModule("node:http")
+  return { agent: new Agent({ keepAlive: true, maxSockets: 32 }), request }
+}
 
 interface Exchange {
   readonly request: http.ClientRequest

@@ -26,7 +26,7 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
 /** One attempt's folder. */
-export interface ScratchFolder {
+interface ScratchFolder {
   readonly path: string
   /** What the markers of commands that run for it begin with, so that they are found when this process is gone. */
   readonly marker: string

@@ -22,7 +22,7 @@ import { type Body, type GuardedHttp, limited } from "./guardedHttp.ts"
 export type TransferError = Refused | Transport
 
 /** Something of a known size to send; `sha256` in lower-case hexadecimal, where it is known. */
-export interface Parcel<E> extends Body<E> {
+interface Parcel<E> extends Body<E> {
   readonly sha256?: string | undefined
 }
 
@@ -133,7 +133,7 @@ const readFile = Effect.fnUntraced(function* (
     const handle = yield* opened
     const found = yield* about(LocalFiles.file(() => handle.stat()))
     if (!found.isFile()) return yield* new Refused({ why: "InvalidJob", fix: `${file.path} is no file` })
-    return Stream.mapError(LocalFiles.readHandle(handle), (error) => fileReason(file.path, error))
+    return Stream.mapError(LocalFiles.readHandle(handle, { to: found.size }), (error) => fileReason(file.path, error))
   })
   return limited(Stream.unwrap(content), path.basename(file.path), maxBytes)
 })
