@@ -205,7 +205,8 @@ export class Instance {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [, path = ""] = /^\/2018-06-01\/runtime\/(.+)$/.exec(request.url ?? "") ?? []
     if (request.method === "GET" && path === "invocation/next") {
-      clearTimeout(this.#timer)
+      // One whose reply is ignored still has its time.
+      if (this.#current?.delivered !== true) clearTimeout(this.#timer)
       this.#waiting = response
       this.#deliver()
       return

@@ -1,0 +1,247 @@
+/** Jobs on a fleet of Lambda functions, and what goes wrong there. */
+import { path as ffmpeg } from "@ffmpeg-installer/ffmpeg"
+import { ChunkPlan, JobManager, JobRepository, type JobSpec } from "@helios-infra/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Schedule, Stream } from "effect"
+import { execFile } from "node:child_process"
+import { mkdir, readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import * as LambdaFarm from "./LambdaFarm.ts"
+import * as RealMachine from "./RealMachine.ts"
+
+const run = promisify(execFile)
+
+const out = { outputFile: "film.mp4" }
+
+/** A source of 96 frames with sound in the job's folder, and a job that cuts it into chunks and encodes them. */
+const prepare = Effect.fnUntraced(function* (root: string, options: Partial<ChunkPlan.Options> = {}) {
+  const dir = join(root, "job")
+  yield* Effect.promise(async () => {
+    await mkdir(join(dir, "media"), { recursive: true })
+    const picture = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=24,trim=end_frame=96"]
+    const sound = ["-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000:duration=4"]
+    const codecs = ["-c:v", "libx264", "-qp", "0", "-c:a", "pcm_s16le", join(dir, "media", "source file.mov")]
+    await run(ffmpeg, ["-v", "error", "-y", ...picture, ...sound, ...codecs])
+  })
+  const spec = yield* ChunkPlan.make({
+    totalFrames: 96,
+    fps: 24,
+    width: 160,
+    height: 90,
+    chunks: { count: 4 },
+    command: [
+      `'${ffmpeg}' -v error -y -i 'media/source file.mov' -frames:v {frameCount}`,
+      "-vf trim=start_frame={startFrame},setpts=PTS-STARTPTS",
+      "-af atrim=start={startSeconds}:duration={durationSeconds},asetpts=PTS-STARTPTS",
+      "-c:v libx264 -preset ultrafast -bf 0 -pix_fmt yuv420p -c:a pcm_s16le {output}"
+    ].join(" "),
+    assets: ["media"],
+    ...options
+  })
+  return { dir, spec }
+})
+
+/** A hash of every frame of a video, and one of all of its sound, as they are decoded. */
+const hashes = (file: string) =>
+  Effect.promise(async () => {
+    const picture = await run(ffmpeg, ["-v", "error", "-i", file, "-map", "0:v", "-f", "framemd5", "-"])
+    const sound = await run(ffmpeg, ["-v", "error", "-i", file, "-map", "0:a?", "-f", "md5", "-"])
+    return [...picture.stdout.split("\n").filter((line) => !line.startsWith("#")), sound.stdout]
+  })
+
+/** Runs the same job on this machine. */
+const renderHere = Effect.fnUntraced(function* (spec: JobSpec.JobSpec, dir: string) {
+  yield* JobManager.JobManager.use((jobs) =>
+    Effect.flatMap(jobs.create(spec), ({ id }) => jobs.run(id, { outputFile: "here.mp4" }))
+  ).pipe(Effect.provide(RealMachine.layer(dir)))
+  return yield* hashes(join(dir, "here.mp4"))
+})
+
+const render = (
+  farm: LambdaFarm.LambdaFarm,
+  { dir, spec }: Effect.Success<ReturnType<typeof prepare>>,
+  options: JobManager.RunOptions = {}
+) =>
+  JobManager.JobManager.use((jobs) =>
+    jobs.create(spec, { id: "film" }).pipe(Effect.andThen(jobs.run("film", { ...out, ...options })))
+  ).pipe(Effect.provide(LambdaFarm.layer(farm, dir)))
+
+/** What the farm's bucket still has of the job, but for the signs to workers that run on. */
+const leftOf = ({ s3 }: LambdaFarm.LambdaFarm) =>
+  s3.keys().filter((key) => key.startsWith("jobs/") && !key.endsWith("/cancelled"))
+
+const until = (condition: () => boolean) =>
+  Effect.repeat(Effect.sync(condition), { until: (met: boolean) => met, schedule: Schedule.spaced("20 millis") }).pipe(
+    Effect.timeout("30 seconds")
+  )
+
+describe("a job on Lambda functions", { timeout: 120_000 }, () => {
+  it.live("becomes the film that it becomes here, frame by frame and sample by sample", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make()
+      const job = yield* prepare(farm.root)
+      const state = yield* render(farm, job)
+      assert.strictEqual(state.status, "completed")
+      assert.deepStrictEqual(yield* hashes(join(job.dir, "film.mp4")), yield* renderHere(job.spec, job.dir))
+      assert.lengthOf(farm.lambda.invocations, 4)
+      // The asset stays for the next job, the rest is gone, here and there.
+      assert.deepStrictEqual(leftOf(farm), [])
+      assert.lengthOf(farm.s3.keys(), 1)
+      const names = yield* Effect.promise(() => readdir(job.dir))
+      assert.deepStrictEqual(names.toSorted(), ["film.mp4", "here.mp4", "media"])
+    })
+  )
+
+  it.live("is sent no asset twice, not even for another job", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make()
+      const job = yield* prepare(farm.root, { chunks: { count: 2 } })
+      yield* render(farm, job)
+      const sent = () =>
+        farm.s3.requests.filter(({ key, operation }) => operation === "PutObject" && key.startsWith("assets/"))
+      assert.lengthOf(sent(), 1)
+      yield* JobManager.JobManager.use((jobs) =>
+        jobs.create(job.spec, { id: "another" }).pipe(Effect.andThen(jobs.run("another", out)))
+      ).pipe(Effect.provide(LambdaFarm.layer(farm, job.dir)))
+      assert.lengthOf(sent(), 1)
+      // Instances that are warm have it already.
+      const fetched = farm.s3.requests.filter(
+        ({ key, operation }) => operation === "GetObject" && key.startsWith("assets/")
+      )
+      assert.isAtMost(fetched.length, farm.lambda.instances("render"))
+    })
+  )
+
+  it.live("needs no credentials in its workers when they get URLs", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make()
+      const job = yield* prepare(farm.root, { chunks: { count: 2 } })
+      const error = yield* Effect.flip(render(farm, job, { artifacts: { access: "urls" } }))
+      // This function was configured for its bucket alone: loopback addresses are no source of jobs.
+      assert.match(error.message, /refused \(Unauthorized\)/)
+      assert.notMatch(error.message, /X-Amz-Signature/)
+    })
+  )
+
+  it.live("survives throttling, a crash, a lack of memory, a lost reply and an endless render", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make({ timeoutMs: 15_000 })
+      const job = yield* prepare(farm.root)
+      farm.lambda.fault({ _tag: "Throttle", retryAfterSeconds: 1 }, { times: 2 })
+      farm.lambda.fault({ _tag: "Crash" })
+      farm.lambda.fault({ _tag: "OutOfMemory" })
+      farm.lambda.fault({ _tag: "Drop", when: "after" })
+      farm.lambda.fault({ _tag: "Hang" })
+      yield* render(farm, job, { retries: 5, retryDelay: "50 millis" })
+      assert.deepStrictEqual(yield* hashes(join(job.dir, "film.mp4")), yield* renderHere(job.spec, job.dir))
+      assert.deepStrictEqual(leftOf(farm), [])
+    })
+  )
+
+  it.live("takes no notice of a reply that comes after another attempt has won", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make()
+      const job = yield* prepare(farm.root, { chunks: { count: 2 } })
+      farm.lambda.fault({ _tag: "Late", ms: 6000 })
+      const state = yield* render(farm, job, {
+        attemptTimeout: "4 seconds",
+        retryDelay: "50 millis",
+        artifacts: { keep: true }
+      })
+      assert.strictEqual(state.status, "completed")
+      const attempts = state.chunks.map(({ acceptedBy }) => acceptedBy?.attempt)
+      assert.deepStrictEqual(attempts.toSorted(), [1, 2])
+      // The one that was too late has written where nobody looks.
+      assert.lengthOf(
+        farm.s3.keys().filter((key) => key.endsWith("/output.mov")),
+        3
+      )
+      assert.lengthOf(
+        farm.s3.keys().filter((key) => key.endsWith("/cancelled")),
+        1
+      )
+      assert.strictEqual(yield* RealMachine.framesOf(join(job.dir, "film.mp4")), 96)
+    })
+  )
+
+  for (const [name, trouble] of [
+    ["refuses", { error: [503, "SlowDown"] }],
+    ["is slow", { slow: 1500 }],
+    ["breaks off", { reset: "after" }],
+    ["damages what is sent", { damage: "request" }]
+  ] as const) {
+    it.live(`survives a storage that ${name}`, () =>
+      Effect.gen(function* () {
+        const farm = yield* LambdaFarm.make()
+        const job = yield* prepare(farm.root, { chunks: { count: 2 } })
+        farm.s3.trouble({ on: "PutObject", fault: trouble, times: 2, after: 3 })
+        farm.s3.trouble({
+          on: "GetObject",
+          fault: name === "damages what is sent" ? { damage: "answer" } : trouble,
+          times: 2
+        })
+        yield* render(farm, job, { retryDelay: "50 millis" })
+        assert.strictEqual(yield* RealMachine.framesOf(join(job.dir, "film.mp4")), 96)
+      })
+    )
+  }
+
+  it.live("says what a command printed that failed, and stops", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make()
+      const { dir, spec } = yield* prepare(farm.root, {
+        chunks: { count: 2 },
+        command: `'${ffmpeg}' -v error -i 'no such file {id}.mkv' {output}`
+      })
+      const error = yield* Effect.flip(render(farm, { dir, spec }, { retries: 0 }))
+      assert.match(error.message, /chunk \d failed after 1 attempt; .*exited with \d+:\n.*no such file \d.mkv/s)
+    })
+  )
+
+  it.live("is stopped there as well when it is cancelled", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make()
+      const job = yield* prepare(farm.root, { chunks: { count: 2 }, command: "sleep 600{id} {output}" })
+      yield* Effect.gen(function* () {
+        const jobs = yield* JobManager.JobManager
+        yield* jobs.create(job.spec, { id: "film" })
+        const running = yield* Effect.forkChild(Effect.flip(jobs.run("film", out)))
+        yield* until(() => farm.lambda.invocations.length === 2)
+        yield* until(() => farm.s3.requests.some(({ key }) => key.endsWith("/cancelled")))
+        const state = yield* jobs.cancel("film")
+        assert.strictEqual(state.status, "cancelled")
+        assert.strictEqual((yield* Fiber.join(running)).reason._tag, "JobCancelled")
+        assert.lengthOf(state.leftover ?? [], 2)
+        // The workers find the sign, and end what they do long before it is over.
+        yield* until(() => farm.lambda.invocations.every(({ ended }) => ended === "Reply"))
+      }).pipe(Effect.provide(LambdaFarm.layer(farm, job.dir)))
+    })
+  )
+
+  it.live("is run on by another process from its journal, and renders only what is missing", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make({ concurrency: 1 })
+      const job = yield* prepare(farm.root)
+      const jobsFolder = join(farm.root, "jobs")
+      yield* Effect.gen(function* () {
+        const jobs = yield* JobManager.JobManager
+        const repository = yield* JobRepository.JobRepository
+        yield* jobs.create(job.spec, { id: "film" })
+        const running = yield* Effect.forkChild(jobs.run("film", out))
+        yield* repository.changes("film", 0).pipe(
+          Stream.filter(({ event }) => event._tag === "ChunkAccepted"),
+          Stream.take(2),
+          Stream.runDrain
+        )
+        yield* Fiber.interrupt(running)
+      }).pipe(Effect.provide(LambdaFarm.layer(farm, job.dir, jobsFolder)))
+      const before = farm.lambda.invocations.length
+      yield* JobManager.JobManager.use((jobs) => jobs.run("film", out)).pipe(
+        Effect.provide(LambdaFarm.layer(farm, job.dir, jobsFolder))
+      )
+      assert.isAtMost(farm.lambda.invocations.length - before, 2)
+      assert.deepStrictEqual(yield* hashes(join(job.dir, "film.mp4")), yield* renderHere(job.spec, job.dir))
+    })
+  )
+})
