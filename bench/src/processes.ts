@@ -3,10 +3,11 @@ import { Command } from "@helios-infra/process"
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import process from "node:process"
-import { inTurns, type Row, timed } from "./Measure.ts"
+import { inTurns, median, type Row, timed } from "./Measure.ts"
 
 const count = 500
 const slots = 8
+const rounds = 11
 const env = { PATH: process.env["PATH"] ?? "" }
 
 const ours = () =>
@@ -40,13 +41,16 @@ const bare = () =>
 export const rows = async (): Promise<ReadonlyArray<Row>> => {
   await ours()
   await bare()
-  const [our, other] = await inTurns(9, ours, bare)
-  const ratio = our / other
+  const pairs: Array<readonly [ours: number, other: number]> = []
+  // oxlint-disable-next-line no-await-in-loop
+  while (pairs.length < rounds) pairs.push(await inTurns(1, ours, bare))
+  // Of each pair: on a busy machine, neighbours in time have more in common than medians.
+  const ratio = median(pairs.map(([our, other]) => our / other))
   return [
     {
       name: `${count} processes, ${slots} at a time, against a bare spawn loop`,
-      ours: `${our.toFixed(0)} ms`,
-      other: `${other.toFixed(0)} ms`,
+      ours: `${median(pairs.map(([our]) => our)).toFixed(0)} ms`,
+      other: `${median(pairs.map(([, other]) => other)).toFixed(0)} ms`,
       ratio,
       budget: { text: "at most 1.15", kept: ratio <= 1.15 }
     }
