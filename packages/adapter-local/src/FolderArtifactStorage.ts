@@ -17,6 +17,7 @@ import {
   ArtifactError,
   type ArtifactInfo,
   ArtifactStorage,
+  checkContent,
   checkKey,
   type PutOptions
 } from "@helios-infra/core/ArtifactStorage"
@@ -122,12 +123,9 @@ export const make = (options: Options): Effect.Effect<ArtifactStorage["Service"]
 
     /** Writes a body to a file of its own, and checks that it is what was told. */
     const receive = <E>(key: string, part: string, body: Stream.Stream<Uint8Array, E>, told: PutOptions) =>
-      fileStreams.write(part, counted(key, body, told.bytes), meaning(key), { sync: true }).pipe(
-        Effect.tap((came) => {
-          const wrong = difference(told, came)
-          return wrong === undefined ? Effect.void : failure(key, "Corrupt", wrong)
-        })
-      )
+      fileStreams
+        .write(part, counted(key, body, told.bytes), meaning(key), { sync: true })
+        .pipe(Effect.tap((came) => checkContent(key, told, came)))
 
     const put: ArtifactStorage["Service"]["put"] = Effect.fn("FolderArtifactStorage.put")(function* (
       key,
@@ -267,12 +265,6 @@ const counted = <E>(
       return bytes > told ? failure(key, "Corrupt", `more than the ${told} bytes came that were told`) : Effect.void
     })
   })
-}
-
-const difference = (told: PutOptions, came: fileStreams.Content): string | undefined => {
-  if (told.bytes !== undefined && told.bytes !== came.bytes) return `${told.bytes} bytes were told, ${came.bytes} came`
-  if (told.sha256 === undefined || told.sha256 === came.sha256) return undefined
-  return `its SHA-256 is ${came.sha256}, not ${told.sha256}`
 }
 
 // ---

@@ -157,6 +157,22 @@ export const checkKey = (key: string): Effect.Effect<void, ArtifactError> =>
 
 const isKey = Schema.is(ArtifactKey)
 
+/** Fails with `Corrupt` unless what came is what was told: for implementations, before they store it. */
+export const checkContent = (
+  key: string,
+  told: PutOptions,
+  came: { readonly bytes: number; readonly sha256: string }
+): Effect.Effect<void, ArtifactError> => {
+  const corrupt = (why: string) => Effect.fail(new ArtifactError({ key, reason: "Corrupt", cause: new Error(why) }))
+  if (told.bytes !== undefined && told.bytes !== came.bytes) {
+    return corrupt(`${told.bytes} bytes were told, ${came.bytes} came`)
+  }
+  if (told.sha256 !== undefined && told.sha256 !== came.sha256) {
+    return corrupt(`its SHA-256 is ${came.sha256}, not ${told.sha256}`)
+  }
+  return Effect.void
+}
+
 const scheme = "artifact:"
 
 /** The location of an artifact, as an `OutputRef` and a `jobPath` have it. */

@@ -30,6 +30,7 @@ import {
   type ArtifactInfo,
   ArtifactKey,
   ArtifactStorage,
+  checkContent,
   checkKey,
   type PutOptions
 } from "@helios-infra/core/ArtifactStorage"
@@ -325,8 +326,7 @@ export const make = Effect.fnUntraced(function* (
     const checked = yield* Effect.cached(
       Effect.suspend(() => {
         const sha256 = hash.digest("hex")
-        const wrong = difference(told, { bytes, sha256 })
-        return wrong === undefined ? Effect.succeed(sha256) : failure(key, "Corrupt", wrong)
+        return Effect.as(checkContent(key, told, { bytes, sha256 }), sha256)
       })
     )
     const [first, others] = yield* Stream.peel(parts(counted, sizeOf), Sink.head())
@@ -484,10 +484,9 @@ export const make = Effect.fnUntraced(function* (
     }
     const expiresIn = Math.max(1, Math.floor(Duration.toSeconds(lasts)))
     const sign = () => {
-      const place = { step: "finalizeRequest", priority: "high" } as const
       if (method === "GET") return getSignedUrl(client, new GetObjectCommand(at(key)), { expiresIn })
       const command = new PutObjectCommand(at(key))
-      command.middlewareStack.add(withoutChecksum, place)
+      command.middlewareStack.add(withoutChecksum, { step: "build", priority: "low" })
       return getSignedUrl(client, command, { expiresIn })
     }
     return yield* Effect.tryPromise({
@@ -630,15 +629,6 @@ const infoOf = (key: string, bytes: number, etag: string | undefined, sha256?: s
   etag: etag ?? "",
   ...(isSha256(sha256) ? { sha256 } : {})
 })
-
-const difference = (
-  told: PutOptions,
-  came: { readonly bytes: number; readonly sha256: string }
-): string | undefined => {
-  if (told.bytes !== undefined && told.bytes !== came.bytes) return `${told.bytes} bytes were told, ${came.bytes} came`
-  if (told.sha256 === undefined || told.sha256 === came.sha256) return undefined
-  return `its SHA-256 is ${came.sha256}, not ${told.sha256}`
-}
 
 const isBody = (body: unknown): body is AsyncIterable<Uint8Array> =>
   Predicate.isObject(body) && Symbol.asyncIterator in body

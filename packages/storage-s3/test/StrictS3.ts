@@ -6,13 +6,16 @@
  */
 import { Effect } from "effect"
 import { createHash, createHmac, randomUUID } from "node:crypto"
+import { once } from "node:events"
 import { createReadStream } from "node:fs"
 import * as fs from "node:fs/promises"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
+import { setTimeout as delay } from "node:timers/promises"
 import { crc32 } from "node:zlib"
 
 export const bucket = "renders"
@@ -50,6 +53,7 @@ export interface Request {
  * - `slow`: it is answered later.
  * - `reset`: the connection breaks before anything is done, or when all is done and the answer is due.
  * - `cut`: the connection breaks after so many bytes of the answer.
+ * - `ignoreRange`: the whole artifact is given, not the part that was asked for.
  * - `damage`: one byte of what was sent, or of what is given, is another one.
  */
 export type Fault =
@@ -57,6 +61,7 @@ export type Fault =
   | { readonly slow: number }
   | { readonly reset: "before" | "after" }
   | { readonly cut: number }
+  | { readonly ignoreRange: true }
   | { readonly damage: "request" | "answer" }
 
 /** Which requests something goes wrong with. */
@@ -454,13 +459,14 @@ const open = async () => {
         return {}
       }
       const pieces: Array<Uint8Array> = []
-      for await (const piece of request) pieces.push(piece as Uint8Array)
+      for await (const piece of request) pieces.push(Buffer.from(piece))
       const content = Buffer.concat(pieces)
-      if (fault !== undefined && "slow" in fault)
-        await new Promise((resolve) => setTimeout(resolve, (fault as { slow: number }).slow))
+      if (fault !== undefined && "slow" in fault) await delay(fault.slow)
       if (fault !== undefined && "error" in fault) throw new S3Error(...fault.error)
       return operate[operation](
-        received,
+        fault !== undefined && "ignoreRange" in fault
+          ? { ...received, headers: { ...received.headers, range: undefined } }
+          : received,
         fault !== undefined && "damage" in fault && fault.damage === "request" ? damaged(content) : content
       )
     })().catch((error: unknown): Answer => {
@@ -494,7 +500,7 @@ const open = async () => {
         for await (const piece of source) {
           if (answered !== undefined && "cut" in answered && sent + piece.length > answered.cut) {
             yield piece.subarray(0, answered.cut - sent)
-            await new Promise((resolve) => setTimeout(resolve, 20))
+            await delay(20)
             throw new Error("cut")
           }
           yield answered !== undefined && "damage" in answered && sent === 0 ? damaged(piece) : piece
@@ -507,9 +513,14 @@ const open = async () => {
 
   const server = createServer((request, response) => {
     mostAtOnce = Math.max(mostAtOnce, ++atOnce)
-    void reply(request, response)
+    void Promise.race([reply(request, response), once(response, "close")])
       .catch(() => response.destroy())
       .finally(() => atOnce--)
+  })
+  const sockets = new Set<Socket>()
+  server.on("connection", (socket) => {
+    sockets.add(socket)
+    socket.on("close", () => sockets.delete(socket))
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const address = server.address()
@@ -521,6 +532,14 @@ const open = async () => {
     requests,
     /** How many requests there were of a kind. */
     count: (operation: Operation) => requests.filter((request) => request.operation === operation).length,
+    /** How many requests are being answered. */
+    open: () => atOnce,
+    /** How many connections there are. */
+    sockets: () => sockets.size,
+    /** Ends all trouble. */
+    calm: () => {
+      troubles.length = 0
+    },
     /** The most requests that were answered at the same time. */
     mostAtOnce: () => mostAtOnce,
     /** The uploads that nobody has completed or aborted. */

@@ -4,7 +4,13 @@
  * It hashes what it stores, gives a new etag to whatever is put, also to the same content again, and lets nobody see half
  * of an artifact. Its URLs are real ones, on a server of the loopback interface that starts with the first of them.
  */
-import { ArtifactError, type ArtifactInfo, ArtifactStorage, checkKey } from "@helios-infra/core/ArtifactStorage"
+import {
+  ArtifactError,
+  type ArtifactInfo,
+  ArtifactStorage,
+  checkContent,
+  checkKey
+} from "@helios-infra/core/ArtifactStorage"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -136,12 +142,7 @@ export const make = (
       const taken = failure(key, "Exists", "it is there")
       if (options.ifAbsent === true && artifacts.has(key)) return yield* taken
       const { content, sha256 } = yield* receive(key, disturbed(key, body, fault), options.bytes)
-      if (options.bytes !== undefined && content.length !== options.bytes) {
-        return yield* failure(key, "Corrupt", `${options.bytes} bytes were told, ${content.length} came`)
-      }
-      if (options.sha256 !== undefined && sha256 !== options.sha256) {
-        return yield* failure(key, "Corrupt", `its SHA-256 is ${sha256}, not ${options.sha256}`)
-      }
+      yield* checkContent(key, options, { bytes: content.length, sha256 })
       // From here on nothing can come in between.
       if (options.ifAbsent === true && artifacts.has(key)) return yield* taken
       return set(key, content, sha256)

@@ -20,7 +20,7 @@ export const partSizes = (partBytes: number, bytes?: number): ((number: number) 
   if (bytes === undefined) {
     return (number) => Math.min(largestPart, partBytes * 2 ** Math.floor((number - 1) / partsOfOneSize))
   }
-  const needed = Math.ceil(Math.ceil(bytes / mostParts) / mebibyte) * mebibyte
-  const size = Math.max(partBytes, needed)
+  const needed = Math.ceil(bytes / mostParts)
+  const size = needed <= partBytes ? partBytes : Math.ceil(needed / mebibyte) * mebibyte
   return size > largestPart ? undefined : () => size
 }
