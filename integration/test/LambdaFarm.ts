@@ -16,18 +16,29 @@ import { bundle } from "../../deploy/aws/src/WorkerBundle.ts"
 import * as StrictS3 from "../../packages/storage-s3/test/StrictS3.ts"
 import { folder } from "./RealMachine.ts"
 
-/** The function's code, bundled once for all tests. */
-const code = Effect.runSync(Effect.cached(Effect.promise(() => bundle())))
+/** The function's code as it is deployed, and one that may do more; each bundled once for all tests. */
+const code = {
+  deployed: Effect.runSync(Effect.cached(Effect.promise(() => bundle()))),
+  lenient: Effect.runSync(
+    Effect.cached(Effect.promise(() => bundle(join(import.meta.dirname, "fixtures", "handler.ts"))))
+  )
+}
 
 const functionName = "render"
 
 /** A farm that is gone with the scope. */
 export const make = Effect.fnUntraced(function* (
-  options: { readonly timeoutMs?: number; readonly concurrency?: number } = {}
+  options: {
+    readonly timeoutMs?: number
+    readonly concurrency?: number
+    readonly code?: keyof typeof code
+    /** Whether the function can use the bucket. */
+    readonly credentials?: false
+  } = {}
 ) {
   const root = yield* folder
   const taskRoot = join(root, "function")
-  const { files } = yield* code
+  const { files } = yield* code[options.code ?? "deployed"]
   yield* Effect.promise(() => mkdir(taskRoot))
   yield* Effect.promise(() => Promise.all(files.map(({ bytes, name }) => writeFile(join(taskRoot, name), bytes))))
   const s3 = yield* StrictS3.start
@@ -43,12 +54,16 @@ export const make = Effect.fnUntraced(function* (
             concurrency: options.concurrency ?? 4,
             memoryMb: 2048,
             env: {
-              HELIOS_INFRA_BUCKET: StrictS3.bucket,
               AWS_ENDPOINT_URL_S3: s3.endpoint,
-              AWS_REGION: StrictS3.region,
-              AWS_ACCESS_KEY_ID: StrictS3.credentials.accessKeyId,
-              AWS_SECRET_ACCESS_KEY: StrictS3.credentials.secretAccessKey,
-              FFMPEG_PATH: ffmpeg
+              FFMPEG_PATH: ffmpeg,
+              ...(options.credentials === false
+                ? undefined
+                : {
+                    HELIOS_INFRA_BUCKET: StrictS3.bucket,
+                    AWS_REGION: StrictS3.region,
+                    AWS_ACCESS_KEY_ID: StrictS3.credentials.accessKeyId,
+                    AWS_SECRET_ACCESS_KEY: StrictS3.credentials.secretAccessKey
+                  })
             }
           }
         ]

@@ -5,8 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
 import { execFile } from "node:child_process"
 import { mkdir, readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { promisify } from "node:util"
+import { ensureChromium } from "../../examples/demo/src/browser.ts"
+import { small, writeJob } from "../../examples/demo/src/job.ts"
 import * as LambdaFarm from "./LambdaFarm.ts"
 import * as RealMachine from "./RealMachine.ts"
 
@@ -51,9 +53,9 @@ const hashes = (file: string) =>
   })
 
 /** Runs the same job on this machine. */
-const renderHere = Effect.fnUntraced(function* (spec: JobSpec.JobSpec, dir: string) {
+const renderHere = Effect.fnUntraced(function* (spec: JobSpec.JobSpec, dir: string, env: Record<string, string> = {}) {
   yield* JobManager.JobManager.use((jobs) =>
-    Effect.flatMap(jobs.create(spec), ({ id }) => jobs.run(id, { outputFile: "here.mp4" }))
+    Effect.flatMap(jobs.create(spec), ({ id }) => jobs.run(id, { outputFile: "here.mp4", env }))
   ).pipe(Effect.provide(RealMachine.layer(dir)))
   return yield* hashes(join(dir, "here.mp4"))
 })
@@ -115,10 +117,19 @@ describe("a job on Lambda functions", { timeout: 120_000 }, () => {
 
   it.live("needs no credentials in its workers when they get URLs", () =>
     Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make({ code: "lenient", credentials: false })
+      const job = yield* prepare(farm.root, { chunks: { count: 2 } })
+      yield* render(farm, job, { artifacts: { access: "urls" } })
+      assert.strictEqual(yield* RealMachine.framesOf(join(job.dir, "film.mp4")), 96)
+      assert.deepStrictEqual(leftOf(farm), [])
+    })
+  )
+
+  it.live("is refused, and shows no secret, where its URLs are not what a worker may read", () =>
+    Effect.gen(function* () {
       const farm = yield* LambdaFarm.make()
       const job = yield* prepare(farm.root, { chunks: { count: 2 } })
       const error = yield* Effect.flip(render(farm, job, { artifacts: { access: "urls" } }))
-      // This function was configured for its bucket alone: loopback addresses are no source of jobs.
       assert.match(error.message, /refused \(Unauthorized\)/)
       assert.notMatch(error.message, /X-Amz-Signature/)
     })
@@ -242,6 +253,26 @@ describe("a job on Lambda functions", { timeout: 120_000 }, () => {
       )
       assert.isAtMost(farm.lambda.invocations.length - before, 2)
       assert.deepStrictEqual(yield* hashes(join(job.dir, "film.mp4")), yield* renderHere(job.spec, job.dir))
+    })
+  )
+
+  it.live("may be the demo's, in four browsers at once", () =>
+    Effect.gen(function* () {
+      const farm = yield* LambdaFarm.make({ code: "lenient" })
+      const { spec } = yield* Effect.promise(() => writeJob(join(farm.root, "job"), small))
+      // The worker's machine has the program and the composition; the sound comes with the job.
+      const dir = join(farm.root, "job")
+      const example = join(import.meta.dirname, "..", "..", "examples", "demo")
+      const chunks = spec.chunks.map((chunk) => ({
+        ...chunk,
+        command: chunk.command.replaceAll(`${relative(dir, example)}/`, `${example}/`)
+      }))
+      const job = { dir, spec: { ...spec, chunks, assets: ["sound.wav"] } }
+      const chromium = yield* Effect.promise(() => ensureChromium())
+      const env = { ...chromium.env, CHROMIUM_PATH: chromium.executablePath, FFMPEG_PATH: ffmpeg }
+      yield* render(farm, job, { env })
+      assert.strictEqual(farm.lambda.instances("render"), 4)
+      assert.deepStrictEqual(yield* hashes(join(dir, "film.mp4")), yield* renderHere(job.spec, dir, env))
     })
   )
 })
