@@ -58,9 +58,10 @@ export const make = <E = never>(options: Options<E> = {}): Handler => {
   }
   let runtime = start()
 
-  return (event, { awsRequestId, getRemainingTimeInMillis, invokedFunctionArn } = {}) => {
+  return (event, context = {}) => {
+    const { awsRequestId, invokedFunctionArn } = context
     const workerId = [invokedFunctionArn, awsRequestId].filter((part) => part !== undefined).join("/")
-    const remainingMs = getRemainingTimeInMillis?.()
+    const remainingMs = context.getRemainingTimeInMillis?.()
     const answering = WorkerRuntime.WorkerRuntime.use((worker) =>
       worker.run(event, {
         ...(workerId === "" ? undefined : { workerId }),

@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
+import { ArtifactError, ArtifactStorage } from "@helios-infra/core/ArtifactStorage"
 import * as FakeArtifactStorage from "@helios-infra/testkit/FakeArtifactStorage"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
 import type { WorkerSignal } from "@helios-infra/core/WorkerAdapter"
 import { OutputInvalid, type Refused } from "@helios-infra/core/WorkerError"
-import type { WorkerReply } from "@helios-infra/core/WorkerProtocol"
+import { encodeReply, type WorkerReply } from "@helios-infra/core/WorkerProtocol"
 import * as Environment from "@helios-infra/process/Environment"
 import * as WorkerRuntime from "@helios-infra/worker-runtime/WorkerRuntime"
-import { Clock, Effect, Fiber, Layer } from "effect"
+import { Clock, Effect, Fiber, Layer, Stream } from "effect"
 import { once } from "node:events"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
@@ -19,6 +20,10 @@ const reasonOf = (reply: WorkerReply) => {
   assert(reply._tag === "Error", `it answered with ${reply._tag}`)
   return reply.error.reason
 }
+
+/** An answer as it is sent. */
+const onWire = (reply: WorkerReply): Effect.Effect<string> =>
+  Effect.map(encodeReply(reply), (json) => JSON.stringify(json))
 
 const refused = (reply: WorkerReply): Refused => {
   const reason = reasonOf(reply)
@@ -193,8 +198,18 @@ describe("an attempt with URLs", () => {
       for (const jobPath of [`${origin}/job.json?sig=hush`, "https://elsewhere.example/job.json?sig=hush#hush"]) {
         const reply = yield* worker.run(Rig.request({ jobPath })).pipe(Rig.logsTo(printed))
         assert.strictEqual(reply._tag, "Error")
-        printed.push(JSON.stringify(reply))
+        printed.push(yield* onWire(reply))
       }
+      // A storage that says more than it should.
+      const { storage } = yield* FakeArtifactStorage.make()
+      const cause = new Error(
+        "GET https://bucket.example/job.json?X-Amz-Signature=hush, https://b.example/x#hush failed"
+      )
+      const get = (key: string) => Stream.fail(new ArtifactError({ key, reason: "Unavailable", cause }))
+      const { worker: told } = yield* Rig.withStorage({ storage: Layer.succeed(ArtifactStorage, { ...storage, get }) })
+      const reply = yield* told.run(Rig.request()).pipe(Rig.logsTo(printed))
+      assert.include(yield* onWire(reply), "https://bucket.example/job.json?…")
+      printed.push(yield* onWire(reply))
       assert.include(printed.join("\n"), "job.json")
       assert.notInclude(printed.join("\n"), "hush")
     })
@@ -254,7 +269,7 @@ describe("a request", () => {
       for (const event of events) {
         const reply = yield* worker.run(event)
         assert.strictEqual(refused(reply).why, "InvalidJob")
-        assert.isBelow(JSON.stringify(reply).length, 20_000)
+        assert.isBelow((yield* onWire(reply)).length, 20_000)
       }
       const reply = yield* worker.run({ jobId: "film", chunkIndex: 3 })
       assert(reply._tag === "Error")
