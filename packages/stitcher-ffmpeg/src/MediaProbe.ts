@@ -137,8 +137,10 @@ const probeAt = Effect.fnUntraced(function* (
   return media
 })
 
-/** How many files one ffmpeg reads: starting it takes longer than reading a small file does. */
-const batchSize = 32
+/** How many ffmpegs read at once, and how many files each: starting one takes as long as reading a few small ones. */
+const readers = 2
+const leastFiles = 4
+const mostFiles = 32
 
 /**
  * Reads many files, in their order, without decoding pictures. Calls `onUnreadable` for the first that cannot be read.
@@ -149,8 +151,9 @@ export const probeAll = Effect.fn("MediaProbe.probeAll")(function* <E>(
   onUnreadable: (index: number, error: MediaUnreadable) => E
 ): Effect.fn.Return<ReadonlyArray<Media>, E | ProcessError> {
   const indexed = paths.map((path, index) => ({ path, index }))
+  const filesEach = Math.min(mostFiles, Math.max(leastFiles, Math.ceil(paths.length / readers)))
   const batches = yield* Effect.forEach(
-    Arr.chunksOf(indexed, batchSize),
+    Arr.chunksOf(indexed, filesEach),
     Effect.fnUntraced(function* (batch) {
       const report = makeReport("packets")
       const run = yield* ffmpeg.run(
@@ -164,7 +167,7 @@ export const probeAll = Effect.fn("MediaProbe.probeAll")(function* <E>(
         probe(ffmpeg, path).pipe(Effect.catchTag("MediaUnreadable", (error) => Effect.fail(onUnreadable(index, error))))
       )
     }),
-    { concurrency: 2 }
+    { concurrency: readers }
   )
   return batches.flat()
 })
