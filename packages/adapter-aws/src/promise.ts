@@ -3,7 +3,15 @@
  * `new JobManager().runJob(id, { workerAdapter: new AwsLambdaAdapter({ functionName: "render" }), storage })`.
  */
 import type { LambdaClient, LambdaClientConfig } from "@aws-sdk/client-lambda"
-import type { AdapterInfo, AttemptContext, WorkerAdapter, WorkerJob, WorkerResult } from "@helios-infra/core/promise"
+import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
+import type {
+  AdapterInfo,
+  AttemptContext,
+  JobFolder,
+  WorkerAdapter,
+  WorkerJob,
+  WorkerResult
+} from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
 import type { WorkerAdapter as Service } from "@helios-infra/core/WorkerAdapter"
 import * as Effect from "effect/Effect"
@@ -38,6 +46,11 @@ export class AwsLambdaAdapter implements WorkerAdapter {
       Effect.flatMap(this.#adapter, (adapter) => adapter.execute(job, report)),
       signal
     )
+  }
+
+  /** The job's files here: its assets, and where outputs come to, in `jobDir`, else in the current folder. */
+  files(jobDir: string = "."): JobFolder {
+    return PromiseBacking.jobFolder(jobDir, LocalWorkspace.layer({ dir: jobDir }))
   }
 
   /** Closes the connections. Idle ones close by themselves after some seconds, and keep no program from ending. */
