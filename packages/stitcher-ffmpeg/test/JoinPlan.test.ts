@@ -15,7 +15,7 @@ const request = (output: string, fps = "30"): StitchRequest => ({
 
 const plan = Effect.fnUntraced(function* (
   media: ReadonlyArray<MediaProbe.Media>,
-  output = "/out.mp4",
+  output: string = "/out.mp4",
   options?: JoinPlan.Options
 ) {
   const { container, rate } = yield* JoinPlan.targetOf(request(output))
