@@ -27,7 +27,7 @@ const secretAccessKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 export const credentials = { accessKeyId, secretAccessKey }
 
 /** What is asked: `"UploadPart"`, `"GetObject"`, … */
-export type Operation =
+type Operation =
   | "AbortMultipartUpload"
   | "CompleteMultipartUpload"
   | "CreateMultipartUpload"
@@ -39,7 +39,7 @@ export type Operation =
   | "UploadPart"
 
 /** One request that came, and was let in. */
-export interface Request {
+interface Request {
   readonly operation: Operation
   readonly key: string
   readonly query: URLSearchParams
@@ -65,7 +65,7 @@ export type Fault =
   | { readonly damage: "request" | "answer" }
 
 /** Which requests something goes wrong with. */
-export interface Trouble {
+interface Trouble {
   readonly on: Operation
   readonly fault: Fault
   /** Default: 1. */

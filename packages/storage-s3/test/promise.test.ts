@@ -18,7 +18,8 @@ const withStorage = (test: (storage: S3ArtifactStorage, s3: StrictS3.StrictS3) =
             forcePathStyle: true,
             partBytes: StrictS3.smallestPart
           })
-          await test(storage, s3).finally(() => storage.close())
+          await test(storage, s3)
+          await storage.close()
         })
       )
     )

@@ -5,15 +5,19 @@
  * Holds a storage to what callers can see. Where it keeps things, and whether they survive its process, is not looked at.
  */
 import { type ArtifactError, type ArtifactInfo, ArtifactStorage } from "@helios-infra/core/ArtifactStorage"
+import * as FromPromises from "@helios-infra/core/FromPromises"
+import type { ArtifactStorage as PlainStorage } from "@helios-infra/core/promise"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
+import http from "node:http"
+import https from "node:https"
 import process from "node:process"
 import * as Contract from "./Contract.ts"
 import { background, eventually, failureOf, holds, same, within } from "./internal/check.ts"
@@ -191,16 +195,36 @@ const held = Effect.fnUntraced(function* (bytes: Uint8Array) {
   return { body, reached: Deferred.await(reached), open: Deferred.succeed(open, undefined) }
 })
 
-/** A plain HTTP request; a connection that was refused or reset is none that was answered. */
+/** A plain HTTP request; one that was refused or reset is not ok. */
 const request = (url: string, body?: Uint8Array): Effect.Effect<{ readonly ok: boolean; readonly body: Uint8Array }> =>
-  Effect.promise((signal) =>
-    fetch(url, body === undefined ? { signal } : { signal, method: "PUT", body: Buffer.from(body) })
-      .then((response) => response.arrayBuffer().then((body) => ({ ok: response.ok, body: new Uint8Array(body) })))
-      .catch(() => ({ ok: false, body: new Uint8Array() }))
-  )
+  Effect.callback((resume) => {
+    const failed = () => resume(Effect.succeed({ ok: false, body: new Uint8Array() }))
+    const { request } = url.startsWith("https:") ? https : http
+    const headers = body === undefined ? {} : { "content-length": body.length }
+    const sent = request(url, { method: body === undefined ? "GET" : "PUT", headers, agent: false }, (response) => {
+      const pieces: Array<Buffer> = []
+      response.on("data", (piece: Buffer) => pieces.push(piece))
+      response.on("error", failed)
+      response.on("end", () => {
+        const { statusCode = 0 } = response
+        const ok = statusCode >= 200 && statusCode < 300
+        resume(Effect.succeed({ ok, body: new Uint8Array(Buffer.concat(pieces)) }))
+      })
+    })
+    sent.on("error", failed).end(body)
+    return Effect.sync(() => sent.destroy())
+  })
 
-/** The contract of a storage that has nothing in it each time its layer is built. */
-export const make = <E>(layer: Layer.Layer<ArtifactStorage, E>, options: Options = {}): Contract.Contract => {
+/**
+ * The storage to hold to its promises: a layer that makes one with nothing in it each time it is built, or a function that
+ * makes an object of the Promise API.
+ */
+export type Store<E> = Layer.Layer<ArtifactStorage, E> | (() => PlainStorage)
+
+/** The contract of a storage. */
+export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contract => {
+  const layer: Layer.Layer<ArtifactStorage, E | ArtifactError> =
+    typeof store === "function" ? Layer.unwrap(Effect.sync(() => FromPromises.artifactStorage(store()))) : store
   const { big = 12 * 1024 * 1024, conditional = true, huge, many = 1100, urls = true } = options
   const timing = Contract.patienceOf(options)
   const small = content(1, 1000)

@@ -3,7 +3,6 @@
  *
  * The cases run on the real clock, one after the other. Nothing else of this package knows vitest.
  */
-import type { ArtifactStorage } from "@helios-infra/core/ArtifactStorage"
 import type { Workspace } from "@helios-infra/core/Workspace"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -68,6 +67,6 @@ export const workspaceContract = <E>(
 /** {@link ArtifactStorageContract.make} as a suite. */
 export const artifactStorageContract = <E>(
   name: string,
-  layer: Layer.Layer<ArtifactStorage, E>,
+  store: ArtifactStorageContract.Store<E>,
   options?: ArtifactStorageContract.Options
-): void => register(name, ArtifactStorageContract.make(layer, options))
+): void => register(name, ArtifactStorageContract.make(store, options))

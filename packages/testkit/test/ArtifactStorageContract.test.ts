@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ArtifactStorage } from "@helios-infra/core"
 import { ArtifactStorageContract, artifactStorageContract, Contract, FakeArtifactStorage } from "@helios-infra/testkit"
-import { Effect, Layer, Option, Stream } from "effect"
+import type * as promise from "@helios-infra/core/promise"
+import { Effect, Layer, Option, Scope, Stream } from "effect"
 import * as Mutants from "./Mutants.ts"
 
 type Service = ArtifactStorage.ArtifactStorage["Service"]
@@ -31,6 +32,31 @@ const swallow = <E>(body: Stream.Stream<Uint8Array, E>) =>
   })
 
 artifactStorageContract("FakeArtifactStorage", good, { big: 1_000_000 })
+
+/** The same as an author without Effect would write it: nothing of the service behind it is known to core. */
+const plain = (): promise.ArtifactStorage => {
+  const storage = Effect.runSync(
+    Effect.flatMap(Scope.make(), (scope) => Scope.provide(FakeArtifactStorage.make(), scope))
+  ).storage
+  return {
+    put: (key, body, options, { signal }) =>
+      Effect.runPromise(
+        storage.put(
+          key,
+          Stream.fromAsyncIterable(body, (cause) => cause),
+          options
+        ),
+        { signal }
+      ),
+    get: (key, options) => Stream.toAsyncIterable(storage.get(key, options)),
+    head: (key) => Effect.runPromise(Effect.map(storage.head(key), Option.getOrNull)),
+    list: (prefix) => Stream.toAsyncIterable(storage.list(prefix)),
+    delete: (keys) => Effect.runPromise(storage.delete(keys)),
+    url: (key, { expiresMs, method }) => Effect.runPromise(storage.url(key, { method, expires: expiresMs }))
+  }
+}
+
+artifactStorageContract("a storage with promises", plain, { big: 1_000_000, many: 20 })
 
 describe("the contract of ArtifactStorage", () => {
   const contract = (

@@ -3,6 +3,7 @@
  * credentials. It starts with the first URL.
  */
 import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Scope from "effect/Scope"
@@ -10,6 +11,9 @@ import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { ArtifactError } from "@helios-infra/core/ArtifactStorage"
+
+/** A body ended before all of it had come. */
+class BrokenOff extends Data.TaggedError("BrokenOff")<{ readonly cause: unknown }> {}
 
 /** What lies behind the URLs. */
 interface Artifacts {
@@ -37,7 +41,7 @@ export const make = Effect.fnUntraced(function* (
     const now = yield* Clock.currentTimeMillis
     if (grant === undefined || grant.method !== request.method || grant.until <= now) return { status: 403 }
     if (grant.method === "PUT") {
-      const body = Stream.fromAsyncIterable<Uint8Array, unknown>(request, (cause) => cause)
+      const body = Stream.fromAsyncIterable<Uint8Array, BrokenOff>(request, (cause) => new BrokenOff({ cause }))
       yield* artifacts.put(grant.key, body)
       return { status: 200 }
     }
