@@ -1,14 +1,18 @@
 /** Jobs on a fleet of Lambda functions, and what goes wrong there. */
 import { path as ffmpeg } from "@ffmpeg-installer/ffmpeg"
 import { ChunkPlan, JobManager, JobRepository, type JobSpec } from "@helios-infra/core"
+import { credentials } from "@helios-infra/local-lambda"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { mkdir, readdir } from "node:fs/promises"
 import { join, relative } from "node:path"
+import process from "node:process"
 import { promisify } from "node:util"
 import { ensureChromium } from "../../examples/demo/src/browser.ts"
 import { small, writeJob } from "../../examples/demo/src/job.ts"
+import * as StrictS3 from "../../packages/storage-s3/test/StrictS3.ts"
+import type { Orders } from "./fixtures/orchestrator.ts"
 import * as LambdaFarm from "./LambdaFarm.ts"
 import * as RealMachine from "./RealMachine.ts"
 
@@ -68,6 +72,27 @@ const render = (
   JobManager.JobManager.use((jobs) =>
     jobs.create(spec, { id: "film" }).pipe(Effect.andThen(jobs.run("film", { ...out, ...options })))
   ).pipe(Effect.provide(LambdaFarm.layer(farm, dir)))
+
+/** Runs the job `film` in a process of its own, which is gone with the scope. */
+const orchestrate = ({ lambda, s3 }: LambdaFarm.LambdaFarm, folders: Pick<Orders, "jobDir" | "jobs">) => {
+  const orders: Orders = {
+    ...folders,
+    lambda: { functionName: "render", endpoint: lambda.endpoint, region: lambda.region, credentials },
+    s3: {
+      bucket: StrictS3.bucket,
+      region: StrictS3.region,
+      credentials: StrictS3.credentials,
+      endpoint: s3.endpoint,
+      forcePathStyle: true
+    }
+  }
+  const program = join(import.meta.dirname, "fixtures", "orchestrator.ts")
+  const args = ["--conditions=@helios-infra/source", program, JSON.stringify(orders)]
+  return Effect.acquireRelease(
+    Effect.sync(() => spawn(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] })),
+    (child) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+}
 
 /** What the farm's bucket still has of the job, but for the signs to workers that run on. */
 const leftOf = ({ s3 }: LambdaFarm.LambdaFarm) =>
@@ -230,29 +255,33 @@ describe("a job on Lambda functions", { timeout: 120_000 }, () => {
     })
   )
 
-  it.live("is run on by another process from its journal, and renders only what is missing", () =>
+  it.live("is run on when its orchestrator was killed, and renders only what is missing", () =>
     Effect.gen(function* () {
       const farm = yield* LambdaFarm.make({ concurrency: 1 })
       const job = yield* prepare(farm.root)
       const jobsFolder = join(farm.root, "jobs")
+      const layer = LambdaFarm.layer(farm, job.dir, jobsFolder)
       yield* Effect.gen(function* () {
         const jobs = yield* JobManager.JobManager
         const repository = yield* JobRepository.JobRepository
         yield* jobs.create(job.spec, { id: "film" })
-        const running = yield* Effect.forkChild(jobs.run("film", out))
+        const orchestrator = yield* orchestrate(farm, { jobDir: job.dir, jobs: jobsFolder })
         yield* repository.changes("film", 0).pipe(
           Stream.filter(({ event }) => event._tag === "ChunkAccepted"),
           Stream.take(2),
           Stream.runDrain
         )
-        yield* Fiber.interrupt(running)
-      }).pipe(Effect.provide(LambdaFarm.layer(farm, job.dir, jobsFolder)))
-      const before = farm.lambda.invocations.length
-      yield* JobManager.JobManager.use((jobs) => jobs.run("film", out)).pipe(
-        Effect.provide(LambdaFarm.layer(farm, job.dir, jobsFolder))
-      )
-      assert.isAtMost(farm.lambda.invocations.length - before, 2)
+        orchestrator.kill("SIGKILL")
+        const before = farm.lambda.invocations.length
+        const state = yield* jobs.run("film", out).pipe(
+          // Until its owner is known to be dead.
+          Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 100 })
+        )
+        assert.strictEqual(state.run, 2)
+        assert.isAtMost(farm.lambda.invocations.length - before, 2)
+      }).pipe(Effect.provide(layer))
       assert.deepStrictEqual(yield* hashes(join(job.dir, "film.mp4")), yield* renderHere(job.spec, job.dir))
+      assert.deepStrictEqual(leftOf(farm), [])
     })
   )
 
