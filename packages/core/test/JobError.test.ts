@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { ArtifactError } from "../src/ArtifactStorage.ts"
 import { ChunkFailed } from "../src/ChunkScheduler.ts"
 import * as JobError from "../src/JobError.ts"
 import { NotFound, RepositoryError } from "../src/JobRepository.ts"
@@ -20,6 +21,7 @@ const reasonsOf = (jobId: string) => {
     mergeFailed: new WorkerError(failed),
     stitchFailed: new StitchError({ reason: new InputsNotConsumed({ read: 2, total: 5 }) }),
     workspaceFailed: new WorkspaceError({ path: `/jobs/${jobId}/7.mov`, reason: "NoSpace", cause: undefined }),
+    artifactFailed: new ArtifactError({ key: "assets/7", reason: "Unauthorized", cause: new Error("no such role") }),
     repositoryFailed: new RepositoryError({ jobId, reason: new NotFound() })
   }
 }
@@ -36,6 +38,7 @@ const names: ReadonlyArray<Name> = [
   "mergeFailed",
   "stitchFailed",
   "workspaceFailed",
+  "artifactFailed",
   "repositoryFailed"
 ]
 
@@ -70,6 +73,7 @@ describe("JobError messages", () => {
     ["mergeFailed", "the merge command of job trailer, attempt 2 on local: the command exited with 1:\nno such codec"],
     ["stitchFailed", "job trailer: stitching failed: the stitcher ended after reading 2 of 5 chunks"],
     ["workspaceFailed", "job trailer: no space left for /jobs/trailer/7.mov: free some, then run the job again"],
+    ["artifactFailed", 'job trailer: artifact "assets/7": the storage\'s credentials do not allow this: '],
     ["repositoryFailed", "job trailer: there is no such job"]
   ] as const)("say what happened and what to do: %s", (name, words) =>
     assert.include(errorOf("trailer", name).message, words)

@@ -4,9 +4,14 @@ export interface LogTail {
   readonly text: () => string | undefined
 }
 
+/** How many dropped lines are swept at once. */
+const sweepAt = 1024
+
 /** Makes a tail that keeps at most `limit` characters, newlines included; a longer line keeps its end. */
 export const make = (limit: number): LogTail => {
-  const lines: Array<string> = []
+  let lines: Array<string> = []
+  /** Where the kept lines begin. What stands before is swept now and then: every shift would move all others. */
+  let first = 0
   let length = 0
   return {
     push: (line) => {
@@ -14,13 +19,21 @@ export const make = (limit: number): LogTail => {
       if (line.length >= limit) {
         // What came before it would no longer join it. Half a character is left out: not every store takes it.
         kept = line.slice(line.length - limit + 1).replace(/^[\uDC00-\uDFFF]/, "")
-        lines.length = 0
+        lines = []
+        first = 0
         length = 0
       }
       lines.push(kept)
       length += kept.length + 1
-      while (length > limit) length -= (lines.shift()?.length ?? 0) + 1
+      while (length > limit) {
+        length -= (lines[first]?.length ?? 0) + 1
+        lines[first++] = ""
+      }
+      if (first >= sweepAt) {
+        lines = lines.slice(first)
+        first = 0
+      }
     },
-    text: () => (lines.length === 0 ? undefined : lines.join("\n"))
+    text: () => (first === lines.length ? undefined : lines.slice(first).join("\n"))
   }
 }
