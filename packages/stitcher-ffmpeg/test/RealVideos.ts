@@ -191,7 +191,7 @@ export interface Packet {
 const ffprobePackets = Schema.fromJsonString(
   Schema.Struct({
     packets: Schema.Array(
-      Schema.Struct({ pos: Schema.NumberFromString, size: Schema.NumberFromString, flags: Schema.String })
+      Schema.Struct({ pos: Schema.FiniteFromString, size: Schema.FiniteFromString, flags: Schema.String })
     )
   })
 )
@@ -199,7 +199,7 @@ const ffprobePackets = Schema.fromJsonString(
 /** The frames of a file's picture, in the order in which they are stored. */
 export const packets = (file: string): Effect.Effect<ReadonlyArray<Packet>> =>
   output(ffprobePath, [..."-v error -select_streams v:0 -show_packets -of json".split(" "), `file:${file}`]).pipe(
-    Effect.flatMap((text) => Schema.decodeUnknownEffect(ffprobePackets)(text.toString())),
+    Effect.flatMap((text) => Schema.decodeEffect(ffprobePackets)(text.toString())),
     Effect.map((report) =>
       report.packets.map(({ flags, pos, size }) => ({ position: pos, size, isKey: flags.startsWith("K") }))
     ),
