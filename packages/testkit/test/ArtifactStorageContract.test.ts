@@ -40,14 +40,9 @@ const plain = (): promise.ArtifactStorage => {
   ).storage
   return {
     put: (key, body, options, { signal }) =>
-      Effect.runPromise(
-        storage.put(
-          key,
-          Stream.fromAsyncIterable(body, (cause) => cause),
-          options
-        ),
-        { signal }
-      ),
+      Effect.runPromise(storage.put(key, Stream.orDie(Stream.fromAsyncIterable(body, (cause) => cause)), options), {
+        signal
+      }),
     get: (key, options) => Stream.toAsyncIterable(storage.get(key, options)),
     head: (key) => Effect.runPromise(Effect.map(storage.head(key), Option.getOrNull)),
     list: (prefix) => Stream.toAsyncIterable(storage.list(prefix)),

@@ -11,9 +11,9 @@ describe("parts", () => {
   it.effect.prop(
     "are the same bytes in parts of the right sizes, however they come",
     [
-      Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 300_000 }))),
-      Schema.Int.check(Schema.isBetween({ minimum: 1000, maximum: 200_000 })),
-      Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5000 }))
+      Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 30_000 }))),
+      Schema.Int.check(Schema.isBetween({ minimum: 100, maximum: 20_000 })),
+      Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 500 }))
     ],
     ([lengths, size, growth]) =>
       Effect.gen(function* () {
