@@ -71,7 +71,3 @@ export const errorOf = <A, R>(effect: Effect.Effect<A, JobRepository.RepositoryE
 
 export const reasonOf = <A, R>(effect: Effect.Effect<A, JobRepository.RepositoryError, R>) =>
   Effect.map(errorOf(effect), ({ reason }) => reason._tag)
-
-/** Waits until something is so. */
-export const until = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
-  Effect.flatMap(condition, (is) => (is ? Effect.void : Effect.delay(until(condition), "5 millis")))

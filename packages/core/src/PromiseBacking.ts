@@ -20,6 +20,7 @@ import {
 } from "./ArtifactStorage.ts"
 import type { JobRepository, RepositoryError } from "./JobRepository.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
+import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
 import type { Workspace, WorkspaceError } from "./Workspace.ts"
 
@@ -86,9 +87,12 @@ export class StorageClass implements PlainStorage {
       ArtifactStorage.use((storage) =>
         storage.put(
           key,
-          Stream.fromAsyncIterable(body, (cause) => cause),
+          Stream.fromAsyncIterable(body, (value) => new UserPromise.Thrown({ value })),
           options
         )
+      ).pipe(
+        // As it was thrown, whatever it is.
+        Effect.catchTag("Thrown", ({ value }) => Effect.die(value))
       ),
       context?.signal
     )

@@ -35,7 +35,7 @@ const folder = async () => {
 // ---
 
 /** Runs commands in a shell that finds its output's place in `$OUTPUT`. */
-export class ShellAdapter implements WorkerAdapter {
+class ShellAdapter implements WorkerAdapter {
   readonly info = { name: "shell", stop: "always" } as const
 
   async execute(job: WorkerJob, { report, signal }: AttemptContext): Promise<WorkerResult> {

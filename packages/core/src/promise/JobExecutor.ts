@@ -4,7 +4,7 @@ import type { JobSpec } from "../JobSpec.ts"
 import type { JobExecutionOptions } from "../internal/promise/Options.ts"
 import type { WorkerResult } from "./WorkerAdapter.ts"
 
-export type { ChunkProgress, JobExecutionOptions } from "../internal/promise/Options.ts"
+export type { ArtifactsOptions, ChunkProgress, JobExecutionOptions } from "../internal/promise/Options.ts"
 export type { Chunk, JobSpec, Metadata } from "../JobSpec.ts"
 
 /** Runs one job. */
