@@ -19,6 +19,8 @@ import { createHash } from "node:crypto"
 import http from "node:http"
 import https from "node:https"
 import process from "node:process"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as Contract from "./Contract.ts"
 import { background, eventually, failureOf, holds, same, within } from "./internal/check.ts"
 
@@ -34,7 +36,7 @@ export interface Options extends Contract.Timing {
   readonly many?: number | undefined
   /**
    * The size, in bytes, of an artifact that goes through while the memory of this process is watched: at most half of it
-   * may be held. Slow, and only meaningful from 256 MiB on. Default: none.
+   * may be held. Slow, and only meaningful where that is much more than the storage's own parts. Default: none.
    */
   readonly huge?: number | undefined
 }
@@ -688,9 +690,9 @@ export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contra
                     return piece
                   })
                 )
-                const writing = yield* peakDuring(storage.put("huge", watched(body)))
+                const writing = yield* peakDuring(huge / 2, storage.put("huge", watched(body)))
                 yield* same("the bytes that put gives", writing.value.bytes, count * 1_048_576)
-                const reading = yield* peakDuring(hashOf(watched(storage.get("huge"))))
+                const reading = yield* peakDuring(huge / 2, hashOf(watched(storage.get("huge"))))
                 yield* same("the hash of what was read", reading.value, hash.digest("hex"))
                 for (const [what, { peak }] of [
                   ["put", writing],
@@ -709,15 +711,35 @@ export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contra
 const watched = <E>(stream: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
   Stream.tap(stream, () => Effect.yieldNow)
 
-/** The most memory that an effect takes beside the least there was until then: what others left is collected some time. */
-const peakDuring = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
-  let least = Infinity
+/** Collects what nothing holds any more. */
+const collect = Effect.sync(() => {
+  setFlagsFromString("--expose-gc")
+  const gc: unknown = runInNewContext("gc")
+  if (typeof gc === "function") Reflect.apply(gc, undefined, [])
+})
+
+const memory = Effect.sync(() => {
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return arrayBuffers + heapUsed
+})
+
+/**
+ * The most memory that is held while an effect runs, beside what was held before. What looks like too much is looked at
+ * again without what only waits to be collected.
+ */
+const peakDuring = Effect.fnUntraced(function* <A, E, R>(limit: number, effect: Effect.Effect<A, E, R>) {
+  yield* collect
+  const before = yield* memory
   let peak = 0
-  const watch = Effect.sync(() => {
-    const { arrayBuffers, heapUsed } = process.memoryUsage()
-    least = Math.min(least, arrayBuffers + heapUsed)
-    peak = Math.max(peak, arrayBuffers + heapUsed - least)
-  }).pipe(Effect.andThen(Effect.sleep("5 millis")), Effect.forever)
+  const watch = memory.pipe(
+    Effect.filterOrElse(
+      (now) => now - before < limit,
+      () => collect.pipe(Effect.andThen(Effect.sleep("5 millis")), Effect.andThen(collect), Effect.andThen(memory))
+    ),
+    Effect.tap((now) => Effect.sync(() => void (peak = Math.max(peak, now - before)))),
+    Effect.andThen(Effect.sleep("5 millis")),
+    Effect.forever
+  )
   const value = yield* Effect.raceFirst(effect, watch)
   return { value, peak }
 })
