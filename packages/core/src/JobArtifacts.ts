@@ -1,13 +1,6 @@
 /**
  * A job whose workers are elsewhere: its file and assets go to a storage, what attempts write there comes back.
  *
- * ```
- * assets/<sha256>                             a file that commands read, once for all jobs
- * jobs/<job>/job.json                         the job file, for workers
- * jobs/<job>/assets.json                      which asset is which file of the job's folder
- * jobs/<job>/chunks/<chunk>/<run>.<attempt>/  output.mov, log.txt, cancelled
- * ```
- *
  * {@link make} puts that around the services of a run: the adapter is told where each attempt's artifacts are, outputs
  * are brought here for the stitcher as they come, the check believes a worker that has looked into its output. Attempts that run here
  * see no difference, so that some chunks of a job can run here and some there.
@@ -17,13 +10,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as ArtifactLayout from "./ArtifactLayout.ts"
 import { ArtifactError, type ArtifactStorage, keyOf, locationOf } from "./ArtifactStorage.ts"
 import { InvalidRequest } from "./JobError.ts"
 import type { JobSpec } from "./JobSpec.ts"
 import * as OutputCheck from "./OutputCheck.ts"
-import type { ArtifactPlace, AttemptArtifacts, OutputRef, WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
+import type { ArtifactPlace, OutputRef, WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
 import { ChunkInvalid, StitchError, type StitchRequest, VideoStitcher } from "./VideoStitcher.ts"
 import { Refused, Transport, type WorkerError, type WorkerReason } from "./WorkerError.ts"
@@ -55,75 +48,6 @@ const refetches = 2
 
 /** How long telling a worker to stop may take. */
 const cancelTimeout = Duration.seconds(10)
-
-// ---------------------------------------------
-// keys
-// ---------------------------------------------
-
-/** A job's id as one part of a key. */
-const encoded = (jobId: string): string =>
-  jobId.replaceAll(/[%/\\]/g, encodeURIComponent).replace(/^\.+$/, (dots) => "%2E".repeat(dots.length))
-
-/** What the keys of a job begin with. */
-export const jobPrefix = (jobId: string): string => `jobs/${encoded(jobId)}/`
-
-/** Where the job file for workers is. */
-export const jobFileKey = (jobId: string): string => `${jobPrefix(jobId)}job.json`
-
-/** Where the list of a job's assets is. */
-export const assetsKey = (jobId: string): string => `${jobPrefix(jobId)}assets.json`
-
-/** Where an asset with this content is, whichever job it was sent for. */
-export const assetKey = (sha256: string): string => `assets/${sha256}`
-
-/** Which attempt at which chunk. */
-export interface AttemptId {
-  readonly jobId: string
-  readonly run: number
-  readonly chunkId: number
-  readonly attempt: number
-}
-
-const attemptPrefix = ({ attempt, chunkId, jobId, run }: AttemptId): string =>
-  `${jobPrefix(jobId)}chunks/${chunkId}/${run}.${attempt}/`
-
-/** Where all that an attempt printed is. */
-export const logKey = (attempt: AttemptId): string => `${attemptPrefix(attempt)}log.txt`
-
-const cancelledName = "cancelled"
-
-/** Where an attempt's artifacts are, for workers with credentials. */
-export const attemptArtifacts = (attempt: AttemptId, outputFile: string): AttemptArtifacts => {
-  const prefix = attemptPrefix(attempt)
-  const extension = /\.[a-z0-9]{1,16}$/i.exec(outputFile)?.[0] ?? ""
-  return {
-    output: { key: `${prefix}output${extension}` },
-    log: { key: logKey(attempt) },
-    cancelled: { key: `${prefix}${cancelledName}` }
-  }
-}
-
-// ---------------------------------------------
-// the list of assets
-// ---------------------------------------------
-
-/** Which assets make up a job's folder on a worker. */
-export const AssetList = Schema.Struct({
-  version: Schema.Literal(1),
-  assets: Schema.Array(
-    Schema.Struct({
-      /** The file's name in the job's folder, with `/` between folders. */
-      path: Schema.NonEmptyString,
-      bytes: Schema.Int,
-      sha256: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)),
-      /** Where it is: an https URL, or `artifact:` and a key. */
-      location: Schema.String
-    })
-  )
-})
-
-/** The type of {@link AssetList}. */
-export type AssetList = typeof AssetList.Type
 
 // ---------------------------------------------
 // a run's services, with a storage
@@ -175,7 +99,7 @@ export const make = Effect.fnUntraced(function* (
     const assets = yield* transfer.assets(names).pipe(
       Stream.mapEffect(
         Effect.fnUntraced(function* ({ bytes, content, path, sha256 }) {
-          const key = assetKey(sha256)
+          const key = ArtifactLayout.assetKey(sha256)
           const there = yield* storage.head(key)
           if (Option.isNone(there) || there.value.bytes !== bytes) {
             yield* storage.put(key, content, { bytes, sha256 })
@@ -186,15 +110,15 @@ export const make = Effect.fnUntraced(function* (
       ),
       Stream.runCollect
     )
-    const list: AssetList = { version: 1, assets }
-    yield* putJson(assetsKey(job.id), list)
-    return yield* readable(assetsKey(job.id))
+    const list: ArtifactLayout.AssetList = { version: 1, assets }
+    yield* putJson(ArtifactLayout.assetsKey(job.id), list)
+    return yield* readable(ArtifactLayout.assetsKey(job.id))
   })
 
   const send = Effect.gen(function* () {
     const { assets = [] } = job.spec
     const assetsUrl = assets.length === 0 ? undefined : { assetsUrl: yield* sendAssets(assets) }
-    yield* putJson(jobFileKey(job.id), { ...job.spec, id: job.id, ...assetsUrl })
+    yield* putJson(ArtifactLayout.jobFileKey(job.id), { ...job.spec, id: job.id, ...assetsUrl })
   })
   // URLs of assets stand in their list, which has to be made anew before they expire.
   const sent = byUrl
@@ -207,12 +131,12 @@ export const make = Effect.fnUntraced(function* (
   ) {
     const { meta } = attempt
     if (meta._tag === "Merge") return yield* workerAdapter.execute(attempt, signal)
-    const places = attemptArtifacts(meta, attempt.outputFile ?? "")
+    const places = ArtifactLayout.attemptArtifacts(meta, attempt.outputFile ?? "")
     const told = Effect.gen(function* () {
       yield* sent
       return {
         ...meta,
-        jobDefUrl: yield* readable(jobFileKey(job.id)),
+        jobDefUrl: yield* readable(ArtifactLayout.jobFileKey(job.id)),
         artifacts: {
           output: yield* reachable("PUT")(places.output),
           log: yield* reachable("PUT")(places.log),
@@ -307,10 +231,10 @@ export const make = Effect.fnUntraced(function* (
   const removeAttempts = (jobId: string, keep: ReadonlyArray<string>): Effect.Effect<void, WorkspaceError> => {
     if (keep.length === 0 && options.keep === true) return Effect.void
     const kept = new Set(keep.map(keyOf))
-    return storage.list(jobPrefix(jobId)).pipe(
+    return storage.list(ArtifactLayout.jobPrefix(jobId)).pipe(
       Stream.map(({ key }) => key),
       // Attempts that could not be stopped still look for the sign that they are not wanted any more.
-      Stream.filter((key) => !kept.has(key) && !key.endsWith(`/${cancelledName}`)),
+      Stream.filter((key) => !kept.has(key) && !ArtifactLayout.isCancelled(key)),
       Stream.runForEachArray(storage.delete),
       Effect.mapError((cause) => new WorkspaceError({ path: locationOf(cause.key), reason: "Unavailable", cause }))
     )
@@ -390,7 +314,7 @@ const difference = (sent: OutputRef, received: ReceivedFile): string | undefined
 
 /** Deletes what a job has in a storage. */
 export const remove = (storage: ArtifactStorage["Service"], jobId: string): Effect.Effect<void, ArtifactError> =>
-  storage.list(jobPrefix(jobId)).pipe(
+  storage.list(ArtifactLayout.jobPrefix(jobId)).pipe(
     Stream.map(({ key }) => key),
     Stream.runForEachArray(storage.delete)
   )

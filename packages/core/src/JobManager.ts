@@ -17,6 +17,7 @@ import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as ArtifactLayout from "./ArtifactLayout.ts"
 import { ArtifactStorage } from "./ArtifactStorage.ts"
 import * as JobArtifacts from "./JobArtifacts.ts"
 import { InvalidRequest, JobCancelled, JobError, type JobReason } from "./JobError.ts"
@@ -334,7 +335,7 @@ const make = Effect.gen(function* () {
   const fullLog: JobManager["Service"]["fullLog"] = (jobId, { attempt, chunkId, run }) =>
     (storage === undefined
       ? Stream.fail(new InvalidRequest({ fix: "there is no storage that could hold logs: give the manager one" }))
-      : storage.get(JobArtifacts.logKey({ jobId, run, chunkId, attempt }))
+      : storage.get(ArtifactLayout.logKey({ jobId, run, chunkId, attempt }))
     ).pipe(Stream.mapError(failing(jobId)))
 
   /**

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
-  ArtifactStorage,
+  ArtifactLayout,
+  type ArtifactStorage,
   JobArtifacts,
   JobSpec,
   VideoStitcher,
@@ -155,39 +156,6 @@ const json = (rig: { readonly storage: ArtifactStorage.ArtifactStorage["Service"
     Effect.map((text): unknown => JSON.parse(text))
   )
 
-describe("keys", () => {
-  it("are legal whatever a job is called, and its own", () => {
-    const ids = [
-      "film",
-      "a/b",
-      "a%2Fb",
-      "..",
-      ".",
-      "a\\b",
-      "日本語".repeat(66),
-      "/".repeat(200),
-      "...",
-      "x.y",
-      "a b+c#?"
-    ]
-    const keys = ids.map((id) =>
-      JobArtifacts.attemptArtifacts({ jobId: id, run: 9999, chunkId: 2 ** 31, attempt: 99 }, "x.webm")
-    )
-    for (const { cancelled, log, output } of keys) {
-      for (const { key } of [cancelled, log, output]) assert.isTrue(Schema.is(ArtifactStorage.ArtifactKey)(key), key)
-    }
-    assert.strictEqual(new Set(keys.map(({ output }) => output.key)).size, ids.length)
-  })
-
-  it("of an output have the container's extension, whatever else its name has", () => {
-    const keyOf = (name: string) =>
-      JobArtifacts.attemptArtifacts({ jobId: "j", run: 1, chunkId: 0, attempt: 2 }, name).output.key
-    assert.strictEqual(keyOf("out/part 0.MOV"), "jobs/j/chunks/0/1.2/output.MOV")
-    assert.strictEqual(keyOf("frames_%04d"), "jobs/j/chunks/0/1.2/output")
-    assert.strictEqual(keyOf("a.b/c"), "jobs/j/chunks/0/1.2/output")
-  })
-})
-
 describe("upload", () => {
   it.effect("sends the assets, their list and the job file, which names the list", () =>
     Effect.gen(function* () {
@@ -311,7 +279,7 @@ describe("attempts", () => {
       const [job = attemptAt(9)] = rig.executed
       const text = (url: string) => Effect.promise(() => fetch(url).then((response) => response.text()))
       const { assetsUrl = "" } = yield* JobSpec.decodeJson(yield* text(job.meta.jobDefUrl ?? ""))
-      const list = yield* Schema.decodeEffect(Schema.fromJsonString(JobArtifacts.AssetList))(yield* text(assetsUrl))
+      const list = yield* Schema.decodeEffect(Schema.fromJsonString(ArtifactLayout.AssetList))(yield* text(assetsUrl))
       assert.strictEqual(yield* text(list.assets[1]?.location ?? ""), "boom")
       const { cancelled, output } = artifactsOf(job)
       yield* Effect.promise(() => fetch(output.url ?? "", { method: "PUT", body: "abc" }))

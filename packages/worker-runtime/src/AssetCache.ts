@@ -11,7 +11,7 @@
  */
 import * as LocalFiles from "@helios-infra/adapter-local/LocalFiles"
 import { ArtifactKey } from "@helios-infra/core/ArtifactStorage"
-import type { AssetList } from "@helios-infra/core/JobArtifacts"
+import type { AssetList } from "@helios-infra/core/ArtifactLayout"
 import { Refused, Transport, WorkerLost } from "@helios-infra/core/WorkerError"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

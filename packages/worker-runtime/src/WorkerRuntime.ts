@@ -14,7 +14,7 @@
 import * as LocalFiles from "@helios-infra/adapter-local/LocalFiles"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import { ArtifactStorage, locationOf } from "@helios-infra/core/ArtifactStorage"
-import * as JobArtifacts from "@helios-infra/core/JobArtifacts"
+import * as ArtifactLayout from "@helios-infra/core/ArtifactLayout"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
 import type {
   ArtifactPlace,
@@ -373,10 +373,10 @@ const artifactsOf = Effect.fnUntraced(function* (
     if (storage === undefined) return undefined
     // Nobody said which run it is: one that no other attempt has.
     const run = randomInt(2 ** 48 - 1)
-    return JobArtifacts.attemptArtifacts({ ...attempt, run }, attempt.outputFile)
+    return ArtifactLayout.attemptArtifacts({ ...attempt, run }, attempt.outputFile)
   }
   // Whoever may ask for chunks may not for that reason replace assets, job files or what others rendered.
-  const prefix = `${JobArtifacts.jobPrefix(attempt.jobId)}chunks/${attempt.chunkId}/`
+  const prefix = ArtifactLayout.chunkPrefix(attempt.jobId, attempt.chunkId)
   const { cancelled, log, output } = artifacts
   const outside = [output, log, cancelled].find(({ key }) => !key.startsWith(prefix))
   if (outside !== undefined) {

@@ -1,6 +1,6 @@
 /** What tests of a worker need: folders, job files, servers of this machine, and a storage in memory. */
 import { ArtifactStorage } from "@helios-infra/core/ArtifactStorage"
-import type { AssetList } from "@helios-infra/core/JobArtifacts"
+import type { AssetList } from "@helios-infra/core/ArtifactLayout"
 import * as FakeArtifactStorage from "@helios-infra/testkit/FakeArtifactStorage"
 import * as WorkerRuntime from "@helios-infra/worker-runtime/WorkerRuntime"
 import { Effect, Layer, Logger, Schedule } from "effect"

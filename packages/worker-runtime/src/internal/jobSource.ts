@@ -2,7 +2,7 @@
  * Reads the job file that a worker was pointed at, and the list of its assets: bounded in size and time, decoded and
  * checked in full before anything of it is used.
  */
-import { AssetList } from "@helios-infra/core/JobArtifacts"
+import { AssetList } from "@helios-infra/core/ArtifactLayout"
 import * as JobSpec from "@helios-infra/core/JobSpec"
 import { Refused, Transport } from "@helios-infra/core/WorkerError"
 import * as Duration from "effect/Duration"
