@@ -46,12 +46,12 @@ export const render = (options: {
 export const plan = (command: string, options: Partial<ChunkPlan.Options> = {}) =>
   ChunkPlan.make({ totalFrames: 90, fps: 30, width: 64, height: 48, chunks: { count: 3 }, command, ...options })
 
+/** A hash of every frame of a file, as it is decoded. */
+export const hashesOf = (file: string) =>
+  Effect.flatMap(Ffmpeg.find({ ffmpegPath: ffmpeg }), (tool) => MediaProbe.frameHashes(tool, file))
+
 /** How many frames a file shows, counted by decoding. */
-export const framesOf = (file: string) =>
-  Effect.gen(function* () {
-    const tool = yield* Ffmpeg.find({ ffmpegPath: ffmpeg })
-    return (yield* MediaProbe.frameHashes(tool, file)).length
-  })
+export const framesOf = (file: string) => Effect.map(hashesOf(file), (hashes) => hashes.length)
 
 /** The processes of a job that still run. */
 export const processesOf = (jobId: string) => Strays.find(jobId)

@@ -1,5 +1,5 @@
 /**
- * The Promise API of this package: chunks as child processes of this machine, and jobs in a folder of it, for
+ * The Promise API of this package: chunks as child processes of this machine, and jobs and artifacts in folders of it, for
  * `new JobManager({ repository: new FileJobRepository("jobs") }).runJob(id, { workerAdapter: new LocalWorkerAdapter() })`.
  */
 import type {
@@ -20,6 +20,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { availableParallelism } from "node:os"
+import * as Artifacts from "./FolderArtifactStorage.ts"
 import * as Journals from "./FileJobRepository.ts"
 import * as Local from "./LocalWorkerAdapter.ts"
 import * as LocalWorkspace from "./LocalWorkspace.ts"
@@ -115,6 +116,14 @@ export class FileJobRepository implements PlainRepository {
    */
   save(job: PlainState): Promise<void> {
     return PromiseBacking.run(Effect.flatMap(this.#jobs, (jobs) => take(jobs, job)))
+  }
+}
+
+/** Keeps artifacts in a folder, for workers that see the same disk. It gives no URLs. */
+export class FolderArtifactStorage extends PromiseBacking.StorageClass {
+  /** The folder is made with the first artifact, when it is not there. */
+  constructor(dir: string) {
+    super(Artifacts.layer({ dir }))
   }
 }
 

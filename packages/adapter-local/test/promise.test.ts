@@ -1,5 +1,5 @@
 // oxlint-disable eslint/no-await-in-loop -- the cases of these tests go one after the other
-import { FileJobRepository, LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
+import { FileJobRepository, FolderArtifactStorage, LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
 import {
   JobError,
   JobExecutor,
@@ -271,5 +271,22 @@ describe("FileJobRepository", () => {
       assert.strictEqual((await repository.list()).length, 1)
       await repository.delete(id)
       assert.deepStrictEqual(await repository.list(), [])
+    }))
+})
+
+describe("FolderArtifactStorage", () => {
+  it("keeps what it is given, and makes its folder", () =>
+    inFolder(async (folder) => {
+      const storage = new FolderArtifactStorage(path.join(folder, "artifacts"))
+      const body = async function* () {
+        yield Buffer.from("frames")
+      }
+      const { bytes } = await storage.put("jobs/a/part 0.mov", body())
+      assert.strictEqual(bytes, 6)
+      assert.strictEqual(
+        (await new FolderArtifactStorage(path.join(folder, "artifacts")).head("jobs/a/part 0.mov"))?.bytes,
+        6
+      )
+      await storage.close()
     }))
 })
