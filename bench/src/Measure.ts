@@ -32,21 +32,24 @@ export const timed = async (run: () => Promise<unknown>): Promise<number> => {
   return performance.now() - startedAt
 }
 
-/** The medians of two, run in turns. */
+/** The medians of two or three, run in turns. */
 export const inTurns = async (
   rounds: number,
   ours: () => Promise<number>,
-  other: () => Promise<number>
-): Promise<readonly [ours: number, other: number]> => {
-  const taken: readonly [Array<number>, Array<number>] = [[], []]
+  other: () => Promise<number>,
+  third: () => Promise<number> = () => Promise.resolve(Number.NaN)
+): Promise<readonly [ours: number, other: number, third: number]> => {
+  const taken: readonly [Array<number>, Array<number>, Array<number>] = [[], [], []]
   for (let round = 0; round < rounds; round++) {
     // One after the other is the point.
     // oxlint-disable-next-line no-await-in-loop
     taken[0].push(await ours())
     // oxlint-disable-next-line no-await-in-loop
     taken[1].push(await other())
+    // oxlint-disable-next-line no-await-in-loop
+    taken[2].push(await third())
   }
-  return [median(taken[0]), median(taken[1])]
+  return [median(taken[0]), median(taken[1]), median(taken[2])]
 }
 
 /** Runs a program of this folder in a process of its own; gives what it prints, as JSON. */

@@ -42,8 +42,11 @@ export const rows = async (): Promise<ReadonlyArray<Row>> => {
   await ours()
   await bare()
   const pairs: Array<readonly [ours: number, other: number]> = []
-  // oxlint-disable-next-line no-await-in-loop
-  while (pairs.length < rounds) pairs.push(await inTurns(1, ours, bare))
+  while (pairs.length < rounds) {
+    // oxlint-disable-next-line no-await-in-loop
+    const [our, other] = await inTurns(1, ours, bare)
+    pairs.push([our, other])
+  }
   // Of each pair: on a busy machine, neighbours in time have more in common than medians.
   const ratio = median(pairs.map(([our, other]) => our / other))
   return [
