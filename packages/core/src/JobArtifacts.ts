@@ -31,7 +31,7 @@ export interface Options {
   readonly access?: "credentials" | "urls" | undefined
   /** How long such a URL works: at least twice as long as an attempt takes. Default: 12 hours. */
   readonly urlsExpire?: Duration.Input | undefined
-  /** Whether outputs, logs and job file stay in the storage once the job is completed. Default: they are deleted. */
+  /** Whether all outputs and logs, and the job file, stay in the storage when a run ends. Default: accepted outputs of a job that is not completed. */
   readonly keep?: boolean | undefined
 }
 
@@ -229,7 +229,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const removeAttempts = (jobId: string, keep: ReadonlyArray<string>): Effect.Effect<void, WorkspaceError> => {
-    if (keep.length === 0 && options.keep === true) return Effect.void
+    if (options.keep === true) return Effect.void
     const kept = new Set(keep.map(keyOf))
     return storage.list(ArtifactLayout.jobPrefix(jobId)).pipe(
       Stream.map(({ key }) => key),

@@ -73,8 +73,8 @@ export interface AttemptLog {
  * - `cancel` stops the job and returns when nothing of it is left; a job that has ended stays as it ended.
  * - `pause` does the same to a job that is running, so that it can be run on; any other job stays as it is.
  * - `delete` removes a job that nobody runs from its repository, and what it has in the storage; its files here stay.
- * - `fullLog` gives all that an attempt elsewhere printed, where the worker sent it to the storage. It is there until the
- *   job is completed, and longer with `artifacts: { keep: true }`.
+ * - `fullLog` gives all that an attempt elsewhere printed, where the worker sent it to the storage. It is there
+ *   while the job runs, and longer with `artifacts: { keep: true }`.
  */
 export class JobManager extends Context.Service<
   JobManager,

@@ -530,6 +530,9 @@ describe("what is left", () => {
       const kept = yield* fill({ keep: true })
       yield* kept.workspace.remove("film", [])
       assert.lengthOf(left(kept), 8)
+      // Also of one that failed: its logs say why.
+      yield* kept.workspace.remove("film", ["artifact:jobs/film/chunks/1/1.1/output.mov"])
+      assert.lengthOf(left(kept), 8)
     })
   )
 

@@ -22,7 +22,7 @@ export interface ArtifactsOptions {
   readonly access?: "credentials" | "urls" | undefined
   /** How many milliseconds such a URL works: at least twice as long as an attempt takes. Default: 12 hours. */
   readonly urlsExpire?: number | undefined
-  /** Whether outputs, logs and job file stay once the job is completed. Default: they are deleted. */
+  /** Whether all outputs and logs, and the job file, stay when a run ends. Default: accepted outputs of a job that is not completed. */
   readonly keep?: boolean | undefined
 }
 
