@@ -1,12 +1,14 @@
 /**
  * What goes over the wire between an adapter here and the runtime of a worker elsewhere: the payload of a Lambda
- * invocation, the body of an HTTP request, and the answers to them.
+ * invocation, the body of an HTTP request, and the answers to them: one in the end, or a stream of events that ends with
+ * it.
  *
  * The least of it, `{ "jobPath": …, "chunkIndex": … }`, is enough for a worker to render a chunk of a job file that it
  * can read; everything else makes it one attempt of one run, with a place of its own for what it writes. Nothing here
  * runs anything.
  */
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as VideoFormat from "./VideoFormat.ts"
@@ -81,6 +83,47 @@ export const requestOf = (job: WorkerJob, jobPath: string): WorkerRequest | unde
   }
 }
 
+/**
+ * What a worker tells while it renders, where the connection carries more than the answer: one JSON object per line, of
+ * the media type {@link eventsMediaType}, for requests that accept it.
+ *
+ * - `heartbeat`: it is alive, at least every {@link heartbeatMs} milliseconds; the first one comes at once and says who
+ *   it is.
+ * - `progress`: how many frames of the chunk are done.
+ * - `log`: a line that the command printed.
+ * - `result`: the answer, and the last event.
+ *
+ * Readers pass over events that they do not know.
+ */
+export const WorkerEvent = Schema.Union([
+  Schema.Struct({ event: Schema.Literal("heartbeat"), workerId: Schema.optionalKey(Schema.String) }),
+  Schema.Struct({ event: Schema.Literal("progress"), frames: Schema.Int }),
+  Schema.Struct({ event: Schema.Literal("log"), stream: Schema.Literals(["stdout", "stderr"]), text: Schema.String }),
+  Schema.Struct({ event: Schema.Literal("result"), reply: WorkerReply })
+])
+
+/** The type of {@link WorkerEvent}. */
+export type WorkerEvent = typeof WorkerEvent.Type
+
+/** The media type of a stream of events: NDJSON, as `Accept` asks for it and `Content-Type` gives it. */
+export const eventsMediaType = "application/x-ndjson"
+
+/** How often a worker says that it is alive at least, in milliseconds: below the idle limits of proxies, 60 s and more. */
+export const heartbeatMs = 5000
+
+/**
+ * The header of a request that is signed with a shared secret: `t=<seconds since the epoch>,v1=<signature>`, the
+ * signature being the HMAC-SHA256 of {@link signedText} in lower-case hexadecimal. There can be several `v1`, while a
+ * secret is changed for another; one that is right will do.
+ */
+export const signatureHeader = "x-helios-signature"
+
+/** What is signed: the time and the body, exactly as they are sent. */
+export const signedText = (seconds: number, body: string): string => `${seconds}.${body}`
+
+/** How old a signature can be, in milliseconds, so that a request that was overheard is soon worth nothing. */
+export const signatureAgeMs = 300_000
+
 const decode = Schema.decodeUnknownEffect(WorkerRequest, { errors: "all" })
 
 /** Reads what a worker was sent; what is not a request fails with `Refused`, which says every field that is wrong. */
@@ -101,3 +144,24 @@ export const encodeReply: (reply: WorkerReply) => Effect.Effect<unknown> = (repl
 /** Reads an answer; fails with `Schema.SchemaError` where it is none. */
 export const decodeReply: (input: unknown) => Effect.Effect<WorkerReply, Schema.SchemaError> =
   Schema.decodeUnknownEffect(Schema.toCodecJson(WorkerReply))
+
+/** Encodes an event as a line, with the line break at its end. */
+export const encodeEvent: (event: WorkerEvent) => Effect.Effect<string> = (event) =>
+  Effect.map(Effect.orDie(encodeEventText(event)), (text) => `${text}\n`)
+
+/** Reads a line of a stream of events: none where the event is not known, `Schema.SchemaError` where it is none at all. */
+export const decodeEvent: (line: string) => Effect.Effect<Option.Option<WorkerEvent>, Schema.SchemaError> = (line) =>
+  Effect.flatMap(decodeAnyEvent(line), (event) =>
+    known.has(event.event) ? Effect.asSome(decodeKnownEvent(event)) : Effect.succeedNone
+  )
+
+const known: ReadonlySet<string> = new Set(WorkerEvent.members.map(({ fields }) => fields.event.literal))
+
+const EventText = Schema.fromJsonString(Schema.toCodecJson(WorkerEvent))
+const encodeEventText = Schema.encodeEffect(EventText)
+const decodeKnownEvent = Schema.decodeUnknownEffect(Schema.toCodecJson(WorkerEvent))
+const decodeAnyEvent = Schema.decodeUnknownEffect(
+  Schema.fromJsonString(
+    Schema.StructWithRest(Schema.Struct({ event: Schema.String }), [Schema.Record(Schema.String, Schema.Unknown)])
+  )
+)
