@@ -12,7 +12,8 @@
  */
 import { InvokeCommand, LambdaClient, type LambdaClientConfig } from "@aws-sdk/client-lambda"
 import * as WorkerAdapter from "@helios-infra/core/WorkerAdapter"
-import { Refused, RenderFailed, Transport, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
+import * as WorkerAnswer from "@helios-infra/core/WorkerAnswer"
+import { Refused, type WorkerReason } from "@helios-infra/core/WorkerError"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
@@ -157,11 +158,6 @@ const checkRetries = (client: LambdaClient): Effect.Effect<void> =>
 
 const encodeRequest = Schema.encodeEffect(Schema.fromJsonString(WorkerProtocol.WorkerRequest))
 
-const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
-
-/** How much of an answer that is none an error shows, in characters. */
-const excerptLimit = 200
-
 /** The adapter; its client is destroyed with the scope. */
 export const make = Effect.fnUntraced(function* (
   options: Options
@@ -211,53 +207,17 @@ export const make = Effect.fnUntraced(function* (
     const { ExecutedVersion: version = "$LATEST", $metadata } = answer
     const requestId = $metadata.requestId ?? "unknown"
     const invocation = version === "$LATEST" ? requestId : `${requestId} (version ${version})`
-    /** What came back in one piece is the attempt's log all the same. */
-    const tell = (
-      workerId: string,
-      { stderr = "", stdout = "" }: { readonly stderr?: string; readonly stdout?: string }
-    ) => {
-      signal({ _tag: "Assigned", workerId })
-      if (stdout !== "") signal({ _tag: "Line", stream: "stdout", text: stdout.trimEnd() })
-      if (stderr !== "") signal({ _tag: "Line", stream: "stderr", text: stderr.trimEnd() })
-    }
-
     const payload = answer.Payload?.transformToString() ?? ""
     if (answer.FunctionError !== undefined) {
       const log = Result.getOrElse(Base64.decodeString(answer.LogResult ?? ""), () => "")
-      tell(invocation, { stderr: functionError.printed(log) })
+      WorkerAnswer.tell(signal, { workerId: invocation, stderr: functionError.printed(log) })
       return yield* fail(functionError.reasonOf({ payload, log, elapsedMs, target: called }), invocation)
     }
-    const json = decodeJson(payload)
-    if (Option.isNone(json)) {
-      // Functions answer in JSON, and Lambda passes that on as it is.
-      const found = `what came back from ${describe(called)} is no JSON: ${payload.slice(0, excerptLimit)}`
-      return yield* fail(new Transport({ cause: new Error(found) }), invocation)
-    }
-    const reply = yield* WorkerProtocol.decodeReply(json.value).pipe(
-      Effect.catch(() => {
-        const fix = `${describe(called)} does not answer as a worker does: deploy one made with @helios-infra/worker-runtime, in the version of this package. It said: ${payload.slice(0, excerptLimit)}`
-        return fail(new Refused({ why: "Unsupported", fix }), invocation)
-      })
+    // Functions answer in JSON, and Lambda passes that on as it is.
+    const reply = yield* WorkerAnswer.read(payload, describe(called)).pipe(
+      Effect.catch((reason) => fail(reason, invocation))
     )
-    switch (reply._tag) {
-      case "Result": {
-        const { result } = reply
-        const { exitCode, stderr, stdout, workerId = invocation } = result
-        tell(workerId, result)
-        if (exitCode === 0) return { ...result, workerId }
-        return yield* fail(new RenderFailed({ exitCode, stderrTail: stderr === "" ? stdout : stderr }), workerId)
-      }
-      case "Error": {
-        const { reason, workerId = invocation } = reply.error
-        tell(workerId, reason._tag === "RenderFailed" ? { stderr: reason.stderrTail } : {})
-        return yield* fail(reason, workerId)
-      }
-      case "Cancelled": {
-        // Nobody here stopped it, or nobody would be listening.
-        tell(invocation, {})
-        return yield* fail(new WorkerLost({ detail: "somebody told it to stop, and it has" }), invocation)
-      }
-    }
+    return yield* WorkerAnswer.settle({ adapter: name, job, reply, signal, workerId: invocation })
   })
 
   return WorkerAdapter.make({ info: info(options), execute })

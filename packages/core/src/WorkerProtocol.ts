@@ -151,7 +151,11 @@ export const encodeEvent: (event: WorkerEvent) => Effect.Effect<string> = (event
 
 /** Reads a line of a stream of events: none where the event is not known, `Schema.SchemaError` where it is none at all. */
 export const decodeEvent: (line: string) => Effect.Effect<Option.Option<WorkerEvent>, Schema.SchemaError> = (line) =>
-  Effect.flatMap(decodeAnyEvent(line), (event) =>
+  Effect.flatMap(decodeLine(line), eventOf)
+
+/** {@link decodeEvent}, of a line that was read as JSON. */
+export const eventOf: (json: unknown) => Effect.Effect<Option.Option<WorkerEvent>, Schema.SchemaError> = (json) =>
+  Effect.flatMap(decodeAnyEvent(json), (event) =>
     known.has(event.event) ? Effect.asSome(decodeKnownEvent(event)) : Effect.succeedNone
   )
 
@@ -160,8 +164,7 @@ const known: ReadonlySet<string> = new Set(WorkerEvent.members.map(({ fields }) 
 const EventText = Schema.fromJsonString(Schema.toCodecJson(WorkerEvent))
 const encodeEventText = Schema.encodeEffect(EventText)
 const decodeKnownEvent = Schema.decodeUnknownEffect(Schema.toCodecJson(WorkerEvent))
+const decodeLine = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
 const decodeAnyEvent = Schema.decodeUnknownEffect(
-  Schema.fromJsonString(
-    Schema.StructWithRest(Schema.Struct({ event: Schema.String }), [Schema.Record(Schema.String, Schema.Unknown)])
-  )
+  Schema.StructWithRest(Schema.Struct({ event: Schema.String }), [Schema.Record(Schema.String, Schema.Unknown)])
 )
