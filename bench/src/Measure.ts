@@ -52,6 +52,34 @@ export const inTurns = async (
   return [median(taken[0]), median(taken[1]), median(taken[2])]
 }
 
+/**
+ * Two, pair by pair, each first in every second pair: their medians, and the median of the pairs' ratios. On a busy
+ * machine, neighbours in time have more in common than medians.
+ */
+export const inPairs = async (
+  rounds: number,
+  ours: () => Promise<number>,
+  other: () => Promise<number>
+): Promise<{ readonly ours: number; readonly other: number; readonly ratio: number }> => {
+  const pairs: Array<readonly [ours: number, other: number]> = []
+  for (let round = 0; round < rounds; round++) {
+    if (round % 2 === 0) {
+      // oxlint-disable-next-line no-await-in-loop
+      const [our, its] = await inTurns(1, ours, other)
+      pairs.push([our, its])
+    } else {
+      // oxlint-disable-next-line no-await-in-loop
+      const [its, our] = await inTurns(1, other, ours)
+      pairs.push([our, its])
+    }
+  }
+  return {
+    ours: median(pairs.map(([our]) => our)),
+    other: median(pairs.map(([, its]) => its)),
+    ratio: median(pairs.map(([our, its]) => our / its))
+  }
+}
+
 /** Runs a program of this folder in a process of its own; gives what it prints, as JSON. */
 export const inProcess = async (program: string, ...args: ReadonlyArray<string | number>): Promise<unknown> => {
   const flags = ["--conditions=@helios-infra/source", "--expose-gc", "--max-old-space-size=8192"]

@@ -13,6 +13,7 @@ const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<R
   ["flood", () => import("./flood.ts")],
   ["lambda", () => import("./lambda.ts")],
   ["worker", () => import("./worker.ts")],
+  ["storage", () => import("./storage.ts")],
   ["imports", () => import("./imports.ts")]
 ])
 
