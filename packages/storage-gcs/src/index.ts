@@ -1,1 +1,2 @@
-/** The package’s public modules. */
+export * as GcsArtifactStorage from "./GcsArtifactStorage.ts"
+export * as GcsPlugin from "./GcsPlugin.ts"

@@ -1,0 +1,59 @@
+import * as GcsArtifactStorage from "@helios-infra/storage-gcs/GcsArtifactStorage"
+import * as Plain from "@helios-infra/storage-gcs/promise"
+import { ArtifactStorageContract, artifactStorageContract, Vitest } from "@helios-infra/testkit"
+import { Effect, Exit, Layer, Redacted, Scope } from "effect"
+import { afterAll, beforeAll } from "vitest"
+import * as StrictGcs from "./StrictGcs.ts"
+
+const credentials = {
+  clientEmail: StrictGcs.keyFile.client_email,
+  privateKey: Redacted.make(StrictGcs.keyFile.private_key)
+}
+
+const strict = (options: Partial<GcsArtifactStorage.Options>) =>
+  Layer.unwrap(
+    Effect.map(StrictGcs.start, ({ endpoint }) =>
+      GcsArtifactStorage.layer({ bucket: StrictGcs.bucket, credentials, apiEndpoint: endpoint, ...options })
+    )
+  )
+
+artifactStorageContract("GcsArtifactStorage", strict({ chunkBytes: StrictGcs.chunkUnit }), {
+  patience: "30 seconds",
+  big: 1_000_000,
+  many: 250
+})
+
+const contract = ArtifactStorageContract.make(strict({}), { huge: 256 * 1024 ** 2 })
+Vitest.register("GcsArtifactStorage with chunks of the usual size", {
+  ...contract,
+  cases: contract.cases.filter(({ name }) => name.includes("bounded memory"))
+})
+
+artifactStorageContract(
+  "GcsArtifactStorage with a prefix",
+  strict({ chunkBytes: StrictGcs.chunkUnit, prefix: "/team a/ü+%2F/" }),
+  { patience: "30 seconds", big: 600_000, many: 20 }
+)
+
+/** One server for all plain storages, each of which has a prefix of its own. */
+const scope = Scope.makeUnsafe()
+let shared = ""
+let made = 0
+beforeAll(async () => {
+  const { endpoint } = await Effect.runPromise(Scope.provide(StrictGcs.start, scope))
+  shared = endpoint
+})
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+artifactStorageContract(
+  "GcsArtifactStorage of the Promise API",
+  () =>
+    new Plain.GcsArtifactStorage({
+      bucket: StrictGcs.bucket,
+      credentials: StrictGcs.keyFile,
+      apiEndpoint: shared,
+      chunkBytes: StrictGcs.chunkUnit,
+      prefix: `plain-${++made}`
+    }),
+  { patience: "30 seconds", big: 600_000, many: 20 }
+)
