@@ -1,1 +1,2 @@
-/** The package’s public modules. */
+export * as PostgresJobRepository from "./PostgresJobRepository.ts"
+export * as SqliteJobRepository from "./SqliteJobRepository.ts"
