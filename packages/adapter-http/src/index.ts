@@ -1,1 +1,6 @@
-/** The package’s public modules. */
+export * as AzureFunctions from "./AzureFunctions.ts"
+export * as CloudflareContainers from "./CloudflareContainers.ts"
+export * as Credentials from "./Credentials.ts"
+export * as HttpPlugin from "./HttpPlugin.ts"
+export * as HttpWorkerAdapter from "./HttpWorkerAdapter.ts"
+export * as PlainWorkerAdapter from "./PlainWorkerAdapter.ts"
