@@ -34,7 +34,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -313,7 +312,8 @@ export const make = <E = never>(
       const protocol = WorkerProtocol.version
       const replied = WorkerProtocol.decodeRequest(input).pipe(
         Effect.mapError(
-          (reason) => new WorkerError({ adapter: name, ...idsIn(input), attempt: 1, reason: replies.told(reason) })
+          (reason) =>
+            new WorkerError({ adapter: name, ...replies.idsIn(input), attempt: 1, reason: replies.told(reason) })
         ),
         Effect.flatMap((request) => execute(request, options)),
         Effect.tap(({ durationMs, output }) =>
@@ -326,7 +326,7 @@ export const make = <E = never>(
           AttemptCancelled: () => Effect.succeed<WorkerProtocol.WorkerReply>({ _tag: "Cancelled", protocol })
         })
       )
-      return yield* Effect.annotateLogs(replied, annotationsOf(input))
+      return yield* Effect.annotateLogs(replied, replies.annotationsOf(input))
     })
 
     return WorkerRuntime.of({ run, execute })
@@ -385,23 +385,6 @@ const artifactsOf = Effect.fnUntraced(function* (
   }
   return artifacts
 })
-
-/** What can be told of a request that is none. */
-const idsIn = (input: unknown): { readonly jobId: string; readonly chunkId?: number } => ({
-  jobId:
-    Predicate.hasProperty(input, "jobId") && Predicate.isString(input.jobId) ? input.jobId.slice(0, 200) : "unknown",
-  ...(Predicate.hasProperty(input, "chunkIndex") && Number.isSafeInteger(input.chunkIndex)
-    ? { chunkId: Number(input.chunkIndex) }
-    : undefined)
-})
-
-const annotationsOf = (input: unknown): Record<string, unknown> => {
-  const { chunkId, jobId } = idsIn(input)
-  const numbers = (["run", "attempt"] as const).flatMap((key) =>
-    Predicate.hasProperty(input, key) && Number.isSafeInteger(input[key]) ? [[key, input[key]] as const] : []
-  )
-  return { job: jobId, chunk: chunkId, ...Object.fromEntries(numbers) }
-}
 
 // ---
 // time

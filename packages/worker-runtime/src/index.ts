@@ -1,5 +1,8 @@
 export * as AssetCache from "./AssetCache.ts"
 export * as AwsHandler from "./AwsHandler.ts"
+export * as CloudRunServer from "./CloudRunServer.ts"
 export * as RenderExecutor from "./RenderExecutor.ts"
+export * as RequestAuth from "./RequestAuth.ts"
 export * as Sources from "./Sources.ts"
 export * as WorkerRuntime from "./WorkerRuntime.ts"
+export * as WorkerServer from "./WorkerServer.ts"

@@ -16,12 +16,19 @@ import type { WorkspaceError } from "@helios-infra/core/Workspace"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Redacted from "effect/Redacted"
 import * as AwsHandler from "./AwsHandler.ts"
+import * as CloudRun from "./CloudRunServer.ts"
+import * as endSignal from "./internal/endSignal.ts"
 import * as Executor from "./RenderExecutor.ts"
+import type { IdToken, None, Platform, RequestAuth, SharedSecret } from "./RequestAuth.ts"
 import * as Runtime from "./WorkerRuntime.ts"
+import * as Server from "./WorkerServer.ts"
 
 export type { Handler, LambdaContext } from "./AwsHandler.ts"
+export { InvalidAuth } from "./RequestAuth.ts"
 export { AttemptCancelled } from "./WorkerRuntime.ts"
+export { ListenError } from "./WorkerServer.ts"
 
 /** How commands run, and how what they write is checked. */
 export interface RenderExecutorOptions {
@@ -172,6 +179,85 @@ export interface AwsHandlerOptions extends WorkerOptions {
 export const createAwsHandler = (config: AwsHandlerOptions = {}): AwsHandler.Handler =>
   AwsHandler.make({ ...config, ...layersOf(config) })
 
+/** Who may ask a worker's server for chunks: see `RequestAuth` of this package for what each one means. */
+export type ServerAuth =
+  | IdToken
+  | Platform
+  | None
+  | (Omit<SharedSecret, "secrets"> & {
+      /** At least one of at least 16 characters; several while an old one is changed for a new one. */
+      readonly secrets: ReadonlyArray<string>
+    })
+
+/** How a worker's server works. */
+export interface WorkerServerOptions extends WorkerOptions {
+  /** The folder that everything happens in. */
+  readonly workspaceDir: string
+  /** Who may ask for chunks. There is no default. */
+  readonly auth: ServerAuth
+  /** The address to listen on. Default: `"127.0.0.1"`, which other machines cannot reach. */
+  readonly host?: string | undefined
+  /** How many chunks may be rendered at once; whoever asks for more is told to come again. Default: 1. */
+  readonly concurrency?: number | undefined
+  /** How often a stream of events says that the worker is alive, in milliseconds. Default: 5000. */
+  readonly heartbeat?: number | undefined
+  /** How long the platform lets a request take, in milliseconds. Default: it does not end them. */
+  readonly timeLimit?: number | undefined
+  /** How long what runs may go on when the server is to end, in milliseconds. Default: 8000. */
+  readonly drainTimeout?: number | undefined
+  /** How large the body of a request may be, in bytes. Default: 1 MiB. */
+  readonly bodyBytes?: number | undefined
+  /** How large the headers of a request may be together, in bytes. Default: 16 KiB. */
+  readonly headerBytes?: number | undefined
+  /** How long the headers of a request may take to come, in milliseconds. Default: 10000. */
+  readonly headersTimeout?: number | undefined
+  /** How long a whole request may take to come, in milliseconds. Default: 30000. */
+  readonly requestTimeout?: number | undefined
+  /** How long a client may leave a stream of events unread, in milliseconds; at least three heartbeats. Default: 60000. */
+  readonly sendTimeout?: number | undefined
+  /** How long a connection is kept for the next request, in milliseconds. Default: 65000; on Cloud Run 620000. */
+  readonly keepAliveTimeout?: number | undefined
+  /** How many connections there may be at once. Default: 256. */
+  readonly maxConnections?: number | undefined
+  /** Which worker it is, in answers and events. Default: the host's name and the process; on Cloud Run, the revision. */
+  readonly workerId?: string | undefined
+}
+
+/** How a service on Cloud Run works. */
+export interface CloudRunServerOptions extends Omit<WorkerServerOptions, "workspaceDir"> {
+  /** The folder that everything happens in; without a volume it is in the instance's memory. Default: `"/tmp"`. */
+  readonly workspaceDir?: string | undefined
+  /** The address to listen on. Default: `"0.0.0.0"`. */
+  readonly host?: string | undefined
+  /** The project whose traces log entries belong to. Default: the variable `GOOGLE_CLOUD_PROJECT`, which you have to set. */
+  readonly projectId?: string | undefined
+}
+
+/** A server that may be started. */
+export interface ServerHandle {
+  /**
+   * Listens, and resolves when it takes work; port 0 is one that is free. Default: 8080; on Cloud Run, what the variable
+   * `PORT` says. Rejects when it cannot, and says why.
+   */
+  listen(port?: number): Promise<{ readonly port: number; readonly url: string }>
+  /** Takes no more work, gives what runs its time, stops it, and resolves when all is over. */
+  close(): Promise<void>
+}
+
+/** Makes a server for any machine. It ends when `close` is called. */
+export const createWorkerServer = (config: WorkerServerOptions): ServerHandle =>
+  serverOf((port) => Server.layer({ ...config, ...layersOf(config), auth: authOf(config.auth), port }))
+
+/**
+ * Makes a server for Google Cloud Run. Once it listens it also ends on SIGTERM and SIGINT, within Cloud Run's ten seconds;
+ * the process is over when nothing else keeps it.
+ */
+export const createCloudRunServer = (config: CloudRunServerOptions): ServerHandle =>
+  serverOf(
+    (port) => CloudRun.layer({ ...config, ...layersOf(config), auth: authOf(config.auth), port }),
+    endSignal.next
+  )
+
 // ---
 // from plain objects to services
 // ---
@@ -185,3 +271,42 @@ const layersOf = ({ outputCheck, storage }: WorkerOptions) => ({
 })
 
 const forAttempt = ({ env, report }: ExecuteOptions) => ({ env, onSignal: report })
+
+const authOf = (auth: ServerAuth): RequestAuth =>
+  auth.type === "shared-secret" ? { ...auth, secrets: auth.secrets.map((secret) => Redacted.make(secret)) } : auth
+
+/** A server that listens when it is told to, and ends when it is told to or when `ended` is done. */
+const serverOf = <E>(
+  layer: (port: number | undefined) => Layer.Layer<Server.WorkerServer, E>,
+  ended: Effect.Effect<void> = Effect.never
+): ServerHandle => {
+  let current: { readonly close: () => Promise<void> } | undefined
+
+  const listen: ServerHandle["listen"] = (port) => {
+    if (current !== undefined) return Promise.reject(new Error("the server listens already: close it first"))
+    const runtime = ManagedRuntime.make(layer(port))
+    const waiting = new AbortController()
+    const own = {
+      close: () => {
+        waiting.abort()
+        return runtime.dispose().finally(() => {
+          if (current === own) current = undefined
+        })
+      }
+    }
+    current = own
+    return runtime.runPromise(Server.WorkerServer).then(
+      ({ port, url }) => {
+        // What waits for that is told when the server is closed.
+        Effect.runPromise(ended, { signal: waiting.signal }).then(own.close, () => {})
+        return { port, url }
+      },
+      (error: unknown) =>
+        own.close().then(() => {
+          throw error
+        })
+    )
+  }
+
+  return { listen, close: () => current?.close() ?? Promise.resolve() }
+}

@@ -3,6 +3,7 @@
  * URL. What a command printed is its own affair, and stays as it is.
  */
 import { Transport, OutputInvalid, Refused, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
+import * as Predicate from "effect/Predicate"
 
 const mostCharacters = 4000
 
@@ -32,3 +33,25 @@ export const told = (reason: WorkerReason): WorkerReason => {
       return reason
   }
 }
+
+/** What can be told of a request that is none. */
+export const idsIn = (input: unknown): { readonly jobId: string; readonly chunkId?: number } => ({
+  jobId:
+    Predicate.hasProperty(input, "jobId") && Predicate.isString(input.jobId) ? input.jobId.slice(0, 200) : "unknown",
+  ...(Predicate.hasProperty(input, "chunkIndex") && Number.isSafeInteger(input.chunkIndex)
+    ? { chunkId: Number(input.chunkIndex) }
+    : undefined)
+})
+
+/** What log entries about a request are marked with. */
+export const annotationsOf = (input: unknown): Record<string, unknown> => {
+  const { chunkId, jobId } = idsIn(input)
+  const numbers = (["run", "attempt"] as const).flatMap((key) =>
+    Predicate.hasProperty(input, key) && Number.isSafeInteger(input[key]) ? [[key, input[key]] as const] : []
+  )
+  return { job: jobId, chunk: chunkId, ...Object.fromEntries(numbers) }
+}
+
+/** Which attempt it is. */
+export const attemptIn = (input: unknown): number =>
+  Predicate.hasProperty(input, "attempt") && Number.isSafeInteger(input.attempt) ? Number(input.attempt) : 1
