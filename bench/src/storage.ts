@@ -22,9 +22,9 @@ export const rows = async (): Promise<ReadonlyArray<Row>> => {
     stdio: ["pipe", "pipe", "inherit"]
   })
   try {
-    const [line]: ReadonlyArray<unknown> = await once(server.stdout, "data")
+    const endpoint = await once(server.stdout, "data").then(([line]: ReadonlyArray<unknown>) => String(line).trim())
     const move = async (way: "ours" | "sdk", bytes: number) =>
-      Schema.decodeUnknownSync(Moved)(await inProcess("move-artifact.ts", way, bytes, String(line).trim()))
+      Schema.decodeUnknownSync(Moved)(await inProcess("move-artifact.ts", way, bytes, endpoint))
     const few = await move("ours", small)
     const many = await move("ours", large)
     const sdk = await move("sdk", large)

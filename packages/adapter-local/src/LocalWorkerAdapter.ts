@@ -7,6 +7,7 @@
  *
  * Whether an output is any good is not judged here; `OutputCheck` does that.
  */
+import type { Owner } from "@helios-infra/core/JobEvent"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -20,10 +21,11 @@ import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Strays from "@helios-infra/process/Strays"
 import type { BigIntStats } from "node:fs"
 import * as fs from "node:fs/promises"
-import { availableParallelism } from "node:os"
+import { availableParallelism, hostname } from "node:os"
 import * as path from "node:path"
 import { cwd as currentFolder } from "node:process"
 import * as FrameProgress from "./FrameProgress.ts"
+import * as liveness from "./internal/liveness.ts"
 import { discard, file, type FileError, ifThere, isBelow, realpathOfExisting } from "./internal/files.ts"
 
 /** How commands run on this machine. */
@@ -52,6 +54,7 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
   function* (options = {}) {
     const parent = yield* Environment.ParentEnvironment
     const inherited = { ...Environment.pick(parent, options.allowedEnvironment), ...options.env }
+    const self = yield* liveness.self
 
     const execute = Effect.fn("LocalWorkerAdapter.execute")(function* (
       job: WorkerAdapter.WorkerJob,
@@ -77,7 +80,7 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
         args,
         cwd,
         env: { ...inherited, ...job.env },
-        name: job.id.slice(0, 100),
+        name: markerName(job, self),
         killGrace: options.killGrace,
         tailBytes: options.tailBytes,
         onStart: ({ marker, pid }) => {
@@ -119,8 +122,12 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
       }
     })
 
-    const reap = Effect.fn("LocalWorkerAdapter.reap")(function* (_jobId: string, handles: ReadonlyArray<string>) {
-      const pids = yield* Strays.end(handles, { killGrace: options.killGrace })
+    const reap = Effect.fn("LocalWorkerAdapter.reap")(function* (jobId: string, handles: ReadonlyArray<string>) {
+      // A process may have been killed before the handle of what it had just started was written down.
+      const strays = yield* Strays.find(word(`${jobId}/`))
+      const orphans = yield* Effect.filter(strays, ({ marker }) => isOrphan(marker))
+      const markers = new Set([...handles, ...orphans.map(({ marker }) => marker)])
+      const pids = yield* Strays.end([...markers], { killGrace: options.killGrace })
       return { leftover: pids.map((pid) => `process ${pid}`) }
     })
 
@@ -140,6 +147,25 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
 /** {@link make} as a layer. */
 export const layer = (options?: Options): Layer.Layer<WorkerAdapter.WorkerAdapter> =>
   Layer.effect(WorkerAdapter.WorkerAdapter, make(options))
+
+// ---
+// who runs a command
+// ---
+
+/** The beginning of a name, as it stands in markers. */
+const word = (text: string): string => text.replaceAll(/[^\w.-]/g, "_").slice(0, 100)
+
+/** What an attempt's marker begins with: which attempt it is, and which orchestrator's. */
+const markerName = (job: WorkerAdapter.WorkerJob, { pid, processStart = "" }: Owner): string =>
+  `${word(job.id)}~${pid}.${processStart}`
+
+/** Whether the orchestrator that a marker names is gone. One that cannot be told apart from another process is not. */
+const isOrphan = (marker: string): Effect.Effect<boolean> => {
+  const [, pid, processStart] = /~(\d+)\.(\d+)~[^~]*$/.exec(marker) ?? []
+  return pid === undefined || processStart === undefined
+    ? Effect.succeed(false)
+    : Effect.map(liveness.of({ host: hostname(), pid: Number(pid), processStart }), (lives) => lives === "dead")
+}
 
 // ---
 // where a command's output is

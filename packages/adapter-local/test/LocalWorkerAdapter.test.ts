@@ -375,36 +375,59 @@ describe("an attempt that is interrupted", () => {
   )
 })
 
+/** Runs an attempt in a process of its own, kills that once the command is there, and gives the attempt's handle. */
+const killedOrchestrator = Effect.fnUntraced(function* (job: WorkerJob, there: string) {
+  const orchestrator = spawn(
+    process.execPath,
+    [
+      "--conditions=@helios-infra/source",
+      path.join(import.meta.dirname, "fixtures", "orchestrator.ts"),
+      JSON.stringify(job)
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] }
+  )
+  const told: ReadonlyArray<unknown> = yield* Effect.promise(() => once(orchestrator.stdout, "data"))
+  yield* waitFor(there)
+  orchestrator.kill("SIGKILL")
+  yield* Effect.promise(() => once(orchestrator, "exit"))
+  return String(told[0]).trim()
+})
+
 describe("reap", () => {
   it.live("ends what a killed orchestrator left of the attempts with these handles, and of no other", () =>
     Effect.gen(function* () {
       const { adapter, at, chunk, dir } = yield* setUp()
-      const orphan = Effect.fnUntraced(function* (name: string) {
-        const job = chunk(`sh -c '${stubborn.replace("ready", name)}'`, { env: { DIR: `${dir}/${name}` } })
-        const orchestrator = spawn(
-          process.execPath,
-          [
-            "--conditions=@helios-infra/source",
-            path.join(import.meta.dirname, "fixtures", "orchestrator.ts"),
-            JSON.stringify(job)
-          ],
-          { stdio: ["ignore", "pipe", "inherit"] }
+      const orphan = (name: string) =>
+        killedOrchestrator(
+          chunk(`sh -c '${stubborn.replace("ready", name)}'`, { env: { DIR: `${dir}/${name}` } }),
+          at(name)
         )
-        const told: ReadonlyArray<unknown> = yield* Effect.promise(() => once(orchestrator.stdout, "data"))
-        yield* waitFor(at(name))
-        orchestrator.kill("SIGKILL")
-        yield* Effect.promise(() => once(orchestrator, "exit"))
-        return String(told[0]).trim()
-      })
       const [one, other] = yield* Effect.all([orphan("one"), orphan("other")], { concurrency: 2 })
       assert.isNotEmpty(processesOf(`${dir}/one`))
 
-      assert.deepStrictEqual(yield* adapter.reap("job", [one, "never~there"]), { leftover: [] })
+      assert.deepStrictEqual(yield* adapter.reap("another", [one, "never~there"]), { leftover: [] })
       assert.deepStrictEqual(processesOf(`${dir}/one`), [])
       assert.isNotEmpty(processesOf(`${dir}/other`))
 
-      assert.deepStrictEqual(yield* adapter.reap("job", [other]), { leftover: [] })
+      assert.deepStrictEqual(yield* adapter.reap("another", [other]), { leftover: [] })
       assert.deepStrictEqual(processesOf(dir), [])
+    })
+  )
+
+  it.live("ends what a killed orchestrator had no time to write the handle of, and nothing of one that lives", () =>
+    Effect.gen(function* () {
+      const { adapter, at, chunk, dir } = yield* setUp()
+      const job = (name: string) =>
+        chunk(`sh -c '${stubborn.replace("ready", name)}'`, { env: { DIR: `${dir}/${name}` } })
+      const mine = yield* Effect.forkChild(adapter.execute(job("mine"), () => {}))
+      yield* waitFor(at("mine"))
+      yield* killedOrchestrator(job("theirs"), at("theirs"))
+      assert.isNotEmpty(processesOf(`${dir}/theirs`))
+
+      assert.deepStrictEqual(yield* adapter.reap("job", []), { leftover: [] })
+      assert.deepStrictEqual(processesOf(`${dir}/theirs`), [])
+      assert.isNotEmpty(processesOf(`${dir}/mine`))
+      yield* Fiber.interrupt(mine)
     })
   )
 

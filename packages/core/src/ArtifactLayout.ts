@@ -51,6 +51,9 @@ const cancelledName = "cancelled"
 /** Whether this is the key of a sign that an attempt is not wanted any more. */
 export const isCancelled = (key: string): boolean => key.endsWith(`/${cancelledName}`)
 
+/** Where the sign is that an attempt is not wanted any more. */
+export const cancelledKey = (attempt: AttemptId): string => `${attemptPrefix(attempt)}${cancelledName}`
+
 /** Where an attempt's artifacts are, for workers with credentials. */
 export const attemptArtifacts = (attempt: AttemptId, outputFile: string): AttemptArtifacts => {
   const prefix = attemptPrefix(attempt)
@@ -58,7 +61,7 @@ export const attemptArtifacts = (attempt: AttemptId, outputFile: string): Attemp
   return {
     output: { key: `${prefix}output${extension}` },
     log: { key: logKey(attempt) },
-    cancelled: { key: `${prefix}${cancelledName}` }
+    cancelled: { key: cancelledKey(attempt) }
   }
 }
 

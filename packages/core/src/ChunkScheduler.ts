@@ -13,6 +13,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -68,6 +69,10 @@ export interface Options extends RetryPolicy {
   readonly format?: VideoFormat.VideoFormat | undefined
   /** Variables for the commands. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** Chunks that come later, such as those whose output is found to be lost: there can be `most` of them. */
+  readonly later?: { readonly chunks: Stream.Stream<Chunk>; readonly most: number } | undefined
+  /** When this effect completes, no further attempt starts, and the stream ends when those that run have ended. */
+  readonly drain?: Effect.Effect<unknown> | undefined
   /** When this effect completes, running attempts are stopped, and the stream ends after telling so. */
   readonly halt?: Effect.Effect<unknown> | undefined
   /** Told of everything that attempts say while they run; must not throw. */
@@ -208,7 +213,7 @@ export const run = (
   Stream.unwrap(
     Effect.gen(function* () {
       const { info } = yield* WorkerAdapter.WorkerAdapter
-      const slots = Math.min(concurrencyOf(info, options.concurrency), chunks.length)
+      const slots = Math.min(concurrencyOf(info, options.concurrency), chunks.length + (options.later?.most ?? 0))
       const most = Math.max(backlog.least, backlog.perSlot * slots)
       const events = yield* Queue.unbounded<ChunkEvent, ChunkFailed | Workspace.WorkspaceError | Cause.Done>()
       const room = Latch.makeUnsafe(true)
@@ -252,19 +257,42 @@ const renderAll = Effect.fnUntraced(function* (
 
   const due = yield* Queue.unbounded<Entry, Cause.Done>()
   const running = new Set<Running>()
+  const drained = Deferred.makeUnsafe<void>()
+  let draining = false
   let next = 0
-  let remaining = chunks.length
+  /** How many chunks are not accepted; one more while others can come. */
+  let remaining = chunks.length + 1
   let format = options.format ?? {}
   let lastSuccess = now()
-  if (remaining === 0) Queue.endUnsafe(due)
 
+  const entryOf = (chunk: Chunk): Entry => ({ chunk, tries: makeTries(), attempts: 0 })
+  const oneLess = (): void => {
+    if (--remaining === 0) Queue.endUnsafe(due)
+  }
   // What is due again goes before what was never tried: the stitcher waits for it. Ends after the last acceptance.
   const take: Effect.Effect<Entry, Cause.Done> = Effect.suspend(() => {
+    if (draining) return Cause.done()
     const chunk = Queue.sizeUnsafe(due) === 0 ? chunks[next] : undefined
     if (chunk === undefined) return Queue.take(due)
     next++
-    return Effect.succeed({ chunk, tries: makeTries(), attempts: 0 })
+    return Effect.succeed(entryOf(chunk))
   })
+
+  const comeLater = Stream.runForEach(options.later?.chunks ?? Stream.empty, (chunk) =>
+    Effect.sync(() => {
+      remaining++
+      Queue.offerUnsafe(due, entryOf(chunk))
+    })
+  ).pipe(Effect.andThen(Effect.sync(oneLess)))
+
+  const drain = Effect.andThen(
+    options.drain ?? Effect.never,
+    Effect.sync(() => {
+      draining = true
+      Deferred.doneUnsafe(drained, Effect.void)
+      Queue.endUnsafe(due)
+    })
+  )
 
   const failure = (entry: Entry, reason: WorkerReason): WorkerError =>
     new WorkerError({
@@ -400,7 +428,7 @@ const renderAll = Effect.fnUntraced(function* (
         lastSuccess = now()
         const durationMs = lastSuccess - startedAt
         emit({ _tag: "ChunkAccepted", chunk: chunk.id, attempt: attempts, output: exit.value, durationMs, ...log })
-        if (--remaining === 0) Queue.endUnsafe(due)
+        oneLess()
         return settled
       }
     } else if (stopped !== undefined) {
@@ -467,7 +495,8 @@ const renderAll = Effect.fnUntraced(function* (
       let verdict = yield* attempt(entry)
       // A throttled chunk keeps its slot while it waits, so that fewer attempts run against a platform that is full.
       while (verdict._tag === "Retry" && verdict.throttled) {
-        yield* Effect.sleep(verdict.afterMs)
+        yield* Effect.raceFirst(Effect.sleep(verdict.afterMs), Deferred.await(drained))
+        if (draining) return
         yield* room.await
         verdict = yield* attempt(entry)
       }
@@ -478,7 +507,15 @@ const renderAll = Effect.fnUntraced(function* (
     }
   }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
 
-  const work = Effect.forEach(Array.from({ length: slots }), () => slot, { concurrency: "unbounded", discard: true })
+  const slotsAtWork = Effect.forEach(Array.from({ length: slots }), () => slot, {
+    concurrency: "unbounded",
+    discard: true
+  })
+  const work = Effect.gen(function* () {
+    yield* Effect.forkScoped(comeLater, { startImmediately: true })
+    yield* Effect.forkScoped(drain, { startImmediately: true })
+    yield* slotsAtWork
+  })
   const limited = attemptTimeout === Infinity && stallTimeout === Infinity ? work : Effect.raceFirst(work, watch)
   return yield* Effect.scoped(limited)
 })

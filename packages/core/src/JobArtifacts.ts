@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ArtifactLayout from "./ArtifactLayout.ts"
 import { ArtifactError, type ArtifactStorage, keyOf, locationOf } from "./ArtifactStorage.ts"
+import type { OpenAttempt } from "./internal/OpenAttempts.ts"
 import { InvalidRequest } from "./JobError.ts"
 import type { JobSpec } from "./JobSpec.ts"
 import * as OutputCheck from "./OutputCheck.ts"
@@ -65,6 +66,8 @@ export interface Services {
 export interface StoredJob extends Services {
   /** Sends what workers elsewhere need; done before the first attempt. Does nothing where none are elsewhere. */
   readonly upload: Effect.Effect<void, ArtifactError | WorkspaceError | InvalidRequest>
+  /** Tells workers elsewhere that attempts of a dead orchestrator are not wanted any more. */
+  readonly fence: (attempts: ReadonlyArray<OpenAttempt>) => Effect.Effect<void>
 }
 
 /** Puts a storage around the services of one job's runs. */
@@ -293,7 +296,16 @@ export const make = Effect.fnUntraced(function* (
     workspace: stored,
     outputCheck: OutputCheck.OutputCheck.of({ check }),
     stitcher: stitcher && VideoStitcher.of({ stitch: stitch(stitcher.stitch) }),
-    upload: elsewhere ? sent : Effect.void
+    upload: elsewhere ? sent : Effect.void,
+    fence: (attempts) =>
+      elsewhere
+        ? Effect.forEach(
+            attempts,
+            ({ attempt, chunkId, run }) =>
+              cancel(ArtifactLayout.cancelledKey({ jobId: job.id, run, chunkId, attempt })),
+            { concurrency: uploads, discard: true }
+          )
+        : Effect.void
   }
 })
 

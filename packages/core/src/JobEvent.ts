@@ -46,7 +46,15 @@ export const JobEvent = Schema.TaggedUnion({
     /** The job file, as it was given. */
     spec: JobSpec
   },
-  RunStarted: { run: Schema.Int, owner: Owner },
+  RunStarted: {
+    run: Schema.Int,
+    owner: Owner,
+    /** The final file that it is to make, as it was asked for, and its container: a later run goes on with these. */
+    outputFile: Schema.optionalKey(Schema.String),
+    container: Schema.optionalKey(Schema.String)
+  },
+  /** Somebody wants the run to end so. Should its process die before it has, the job is not run on by itself. */
+  StopRequested: { how: Schema.Literals(["cancelled", "paused"]) },
   AttemptStarted: { chunk: Schema.Int, attempt: Schema.Int },
   AttemptAssigned: {
     chunk: Schema.Int,

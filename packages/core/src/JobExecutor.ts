@@ -20,6 +20,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChunkIndex from "./internal/ChunkIndex.ts"
@@ -29,13 +30,13 @@ import * as ChunkScheduler from "./ChunkScheduler.ts"
 import * as FrameRate from "./FrameRate.ts"
 import { InvalidRequest, JobCancelled, JobError, JobPaused, type JobReason } from "./JobError.ts"
 import type { ErrorSummary, JobEvent, RunOutcome } from "./JobEvent.ts"
-import { type JobWriter, RepositoryError, Unavailable } from "./JobRepository.ts"
+import { type JobRequest, type JobWriter, RepositoryError, Unavailable } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
 import type { JobFold, JobState } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as VideoFormat from "./VideoFormat.ts"
 import { type ChunkOutput, InputsNotConsumed, StitchError, type VideoStitcher } from "./VideoStitcher.ts"
-import type { WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
+import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
 import { TimedOut, type WorkerError, WorkerLost, type WorkerReason } from "./WorkerError.ts"
 import * as Workspace from "./Workspace.ts"
@@ -63,10 +64,10 @@ export interface Run {
   readonly options: Options
   /** What makes one file of the chunks. Without one the merge command does, or the chunks are the result. */
   readonly stitcher: VideoStitcher["Service"] | undefined
-  /** Done before the first attempt. */
-  readonly prepare?: Effect.Effect<void, JobReason> | undefined
-  /** Completes when somebody wants the run to stop. */
-  readonly stop: Effect.Effect<"cancelled" | "paused">
+  /** Done before the first attempt; gives what is left of earlier runs and could not be ended. */
+  readonly prepare?: Effect.Effect<ReadonlyArray<string>, JobReason> | undefined
+  /** What others ask of the run; fails when it is nobody's to go on with any more. */
+  readonly requests: Stream.Stream<JobRequest, RepositoryError>
   /** Done once the run stands in the journal; what is wrong with the options is known by then. */
   readonly onStarted?: Effect.Effect<unknown> | undefined
   /** Told of everything that attempts say while they run; must not throw. */
@@ -75,6 +76,12 @@ export interface Run {
 
 /** How long attempts and stitcher may take to stop before the run ends without them and says so. */
 const stopTimeout = Duration.seconds(60)
+
+/** How long the journal may take for the wish that a run should end, before it is obeyed all the same. */
+const wishAppendTimeout = Duration.seconds(1)
+
+/** How many outputs of earlier runs are looked for at once. */
+const looksAtOnce = 16
 
 /** How long the journal may take for the end of a run. */
 const lastAppendTimeout = Duration.seconds(10)
@@ -101,21 +108,25 @@ interface Finish {
 export const run = Effect.fn("JobExecutor.run")(function* (
   request: Run
 ): Effect.fn.Return<void, JobError, WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace> {
-  const { job, options, stop, writer } = request
+  const { job, options, writer } = request
   const workspace = yield* Workspace.Workspace
   const chunks = JobSpec.chunksInOrder(job.spec)
-  const prefix = AcceptedPrefix.make(chunks.length, acceptedOutputs(job, chunks))
+  /** Chunks that earlier runs accepted, and whose outputs nobody has looked at in this one. */
+  const unseen = new Map<number, JobSpec.Chunk>()
+  const indexOf = ChunkIndex.make(job.chunks)
+  const prefix = AcceptedPrefix.make(chunks.length, acceptedOutputs(job, chunks, unseen))
   const kept: Array<string> = []
   const leftover: Array<string> = []
   let format = JobSpec.format(job.spec)
 
-  const accepted = new Set<number>()
+  const outputs = new Map<number, OutputRef>()
   for (const { id, output } of job.chunks) {
     if (output === undefined) continue
-    accepted.add(id)
+    outputs.set(id, output)
     kept.push(output.location)
     format = VideoFormat.complete(format, output.format ?? {})
   }
+  for (const chunk of chunks) if (outputs.has(chunk.id)) unseen.set(chunk.id, chunk)
 
   const append = (events: ReadonlyArray<JobEvent>) =>
     Effect.map(writer.append(events), (records) => records.forEach(request.apply))
@@ -131,21 +142,56 @@ export const run = Effect.fn("JobExecutor.run")(function* (
     if (signal._tag === "NotStopped") leftover.push(`${attempt}: ${signal.detail}`)
   }
 
+  /** Looks whether outputs of earlier runs are still there, and opens the chunks of those that are not again. */
+  const lookForOutputs = (reopened: Queue.Queue<JobSpec.Chunk, Cause.Done>) =>
+    Stream.fromIterable([...unseen.values()]).pipe(
+      Stream.mapEffect(
+        (chunk) => Effect.map(lookFor(workspace, outputs.get(chunk.id)), (found) => ({ chunk, found })),
+        {
+          concurrency: looksAtOnce
+        }
+      ),
+      Stream.runForEach(
+        Effect.fnUntraced(function* ({ chunk, found }) {
+          if (found !== undefined) {
+            const attempt = job.chunks[indexOf(chunk.id)]?.acceptedBy?.attempt ?? 1
+            yield* append([{ _tag: "OutputLost", chunk: chunk.id, attempt, found }])
+          }
+          unseen.delete(chunk.id)
+          if (found === undefined) prefix.grow()
+          else yield* Queue.offer(reopened, chunk)
+        })
+      ),
+      Effect.ensuring(Queue.end(reopened))
+    )
+
   const halt = Deferred.makeUnsafe<void>()
-  const render = ChunkScheduler.run(
-    chunks.filter((chunk) => !accepted.has(chunk.id)),
-    {
-      ...options,
-      jobId: job.id,
-      run: writer.run,
-      format,
-      halt: Deferred.await(halt),
-      onSignal: (chunkId, attempt, signal) => {
-        notStopped(`chunk ${chunkId}, attempt ${attempt}`, signal)
-        request.onSignal?.(chunkId, attempt, signal)
+  const drain = Deferred.makeUnsafe<void>()
+  const schedule = (reopened: Queue.Queue<JobSpec.Chunk, Cause.Done>) =>
+    ChunkScheduler.run(
+      chunks.filter((chunk) => !outputs.has(chunk.id)),
+      {
+        ...options,
+        jobId: job.id,
+        run: writer.run,
+        format,
+        later: { chunks: Stream.fromQueue(reopened), most: outputs.size },
+        drain: Deferred.await(drain),
+        halt: Deferred.await(halt),
+        onSignal: (chunkId, attempt, signal) => {
+          notStopped(`chunk ${chunkId}, attempt ${attempt}`, signal)
+          request.onSignal?.(chunkId, attempt, signal)
+        }
       }
-    }
-  ).pipe(Stream.runForEachArray(commit))
+    ).pipe(Stream.runForEachArray(commit))
+
+  const render = Effect.gen(function* () {
+    const reopened = yield* Queue.unbounded<JobSpec.Chunk, Cause.Done>()
+    const looking = Effect.raceFirst(lookForOutputs(reopened), Deferred.await(halt))
+    yield* Effect.all([schedule(reopened), looking], { concurrency: "unbounded", discard: true })
+    // Drained with chunks left over; one that has them all goes on to the final file.
+    if (job.chunks.some(({ status }) => status !== "accepted")) return yield* new JobPaused()
+  })
 
   /** Waits for what was told to stop, but not for ever. */
   const settled = Effect.fnUntraced(function* (fiber: Fiber.Fiber<unknown, unknown>, what: string) {
@@ -178,14 +224,28 @@ export const run = Effect.fn("JobExecutor.run")(function* (
         return [Fiber.join(rendering), Fiber.join(finishing)]
       })
     )
-    const started = Effect.forkDetach(append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner }]))
+    const { container, outputFile } = options
+    const asked = {
+      ...(outputFile === undefined ? undefined : { outputFile }),
+      ...(container === undefined ? undefined : { container })
+    }
+    const started = Effect.forkDetach(append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner, ...asked }]))
     const work = Effect.flatMap(started, Fiber.join).pipe(
       Effect.andThen(request.onStarted ?? Effect.void),
-      Effect.andThen(request.prepare ?? Effect.void),
+      Effect.andThen(request.prepare ?? Effect.succeed([])),
+      Effect.tap((left) => Effect.sync(() => leftover.push(...left))),
       Effect.andThen(begin),
       Effect.flatMap((joins) => Effect.all(joins, { concurrency: "unbounded", discard: true }))
     )
-    const wish = Effect.flatMap(stop, (how) => Effect.fail(how === "cancelled" ? new JobCancelled() : new JobPaused()))
+    const obey = Effect.fnUntraced(function* (wish: JobRequest) {
+      const how = wish._tag === "Cancel" ? "cancelled" : "paused"
+      // On record first: should this process die before the run has ended, nobody runs it on unasked.
+      yield* append([{ _tag: "StopRequested", how }]).pipe(Effect.timeout(wishAppendTimeout), Effect.ignore)
+      if (how === "cancelled") return yield* new JobCancelled()
+      if (wish._tag === "Pause" && wish.mode === "drain") return yield* Deferred.succeed(drain, undefined)
+      return yield* new JobPaused()
+    })
+    const wish = Effect.andThen(Stream.runForEach(request.requests, obey), Effect.never)
     const exit = yield* restore(Effect.raceFirst(work, wish)).pipe(
       // From here on the job is done: to stop it now would only throw away what was paid for.
       Effect.andThen(within(finish.publish, publishTimeout, tooLate(job.id, "the final file"))),
@@ -254,12 +314,37 @@ const summary = (cause: Cause.Cause<JobReason>): ErrorSummary => {
   return { _tag: reason._tag, message: reason.message, ...(chunkId === undefined ? undefined : { chunkId }) }
 }
 
-/** What is accepted of a job, by the chunks' places in frame order. */
-const acceptedOutputs = ({ chunks: states, spec }: JobState, chunks: ReadonlyArray<JobSpec.Chunk>) => {
+/** What is wrong with an output of an earlier run, in words; `undefined` where it is there, or nobody can tell. */
+const lookFor = (
+  workspace: Workspace.Workspace["Service"],
+  output: OutputRef | undefined
+): Effect.Effect<string | undefined> =>
+  output === undefined
+    ? Effect.succeed("nothing")
+    : workspace.stat(output).pipe(
+        Effect.map(
+          Option.match({
+            onNone: () => "no file",
+            onSome: ({ bytes }) => (output.bytes === 0 || output.bytes === bytes ? undefined : `${bytes} bytes`)
+          })
+        ),
+        Effect.catch((error) =>
+          error.reason === "NotFound" || error.reason === "Outside"
+            ? Effect.succeed(error.message)
+            : Effect.as(Effect.logWarning(`an accepted output could not be looked for`, error), undefined)
+        )
+      )
+
+/** What is accepted of a job and was seen to be there, by the chunks' places in frame order. */
+const acceptedOutputs = (
+  { chunks: states, spec }: JobState,
+  chunks: ReadonlyArray<JobSpec.Chunk>,
+  unseen: ReadonlyMap<number, unknown>
+) => {
   const indexOf = ChunkIndex.make(spec.chunks)
   return (index: number): ChunkOutput | undefined => {
     const chunk = chunks[index]
-    if (chunk === undefined) return undefined
+    if (chunk === undefined || unseen.has(chunk.id)) return undefined
     const { acceptedBy, output } = states[indexOf(chunk.id)] ?? {}
     if (acceptedBy === undefined || output === undefined) return undefined
     return { ...output, index, chunkId: chunk.id, attempt: acceptedBy.attempt, frameCount: chunk.frameCount }

@@ -21,9 +21,10 @@ import * as ArtifactLayout from "./ArtifactLayout.ts"
 import { ArtifactStorage } from "./ArtifactStorage.ts"
 import * as JobArtifacts from "./JobArtifacts.ts"
 import { InvalidRequest, JobCancelled, JobError, type JobReason } from "./JobError.ts"
-import type { JobRecord } from "./JobEvent.ts"
+import * as OpenAttempts from "./internal/OpenAttempts.ts"
+import type { ErrorSummary, JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
-import { JobRepository, type JobRequest, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
+import { Fenced, JobRepository, type JobRequest, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
 import { hasEnded, type JobState, type JobStatus, makeFold } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
@@ -42,7 +43,45 @@ export interface RunOptions extends JobExecutor.Options {
   readonly storage?: ArtifactStorage["Service"] | undefined
   /** How the storage is used. */
   readonly artifacts?: JobArtifacts.Options | undefined
+  /**
+   * Whether to take a job over that somebody else runs, or may: `always` fences whoever that is, who stops at its next
+   * append at the latest. Default: `if-dead`, which fails with `Running` and says who it is.
+   */
+  readonly takeOver?: "if-dead" | "always" | undefined
 }
+
+/** Which jobs `recover` runs on, and how. */
+export interface RecoverOptions {
+  /**
+   * Runs a job on; `options` belong among those of `start`, `resume` or `run`. The next job waits for it. Default: `start`,
+   * in the background, with the final file of its last run.
+   */
+  readonly run?:
+    | ((job: JobState, options: Pick<RunOptions, "takeOver">) => Effect.Effect<unknown, JobError>)
+    | undefined
+  /**
+   * `always` takes jobs over of whose process nobody here knows whether it lives, such as one on another machine: only
+   * when it is known to be gone. Default: `if-dead`.
+   */
+  readonly takeOver?: "if-dead" | "always" | undefined
+  /**
+   * How many runs in a row may break off without having accepted a chunk before a job is given up, for it may be the job
+   * that ends its processes. Default: 3.
+   */
+  readonly brokenOff?: number | undefined
+}
+
+/**
+ * What became of a job whose process died.
+ *
+ * - `resumed`: it is run on.
+ * - `settled`: it had been told to stop, and now stands as `cancelled` or `paused`.
+ * - `given-up`: too many of its runs broke off; it now stands as `failed`, and can be resumed by hand.
+ * - `error`: nothing was done; somebody else was faster, for one.
+ */
+export type Recovered =
+  | { readonly jobId: string; readonly how: "resumed" | "settled" | "given-up" }
+  | { readonly jobId: string; readonly how: "error"; readonly error: JobError }
 
 /** One attempt's last words. */
 export interface AttemptLog {
@@ -64,15 +103,20 @@ export interface AttemptLog {
  * - `run` runs a job that is pending, paused or failed, keeping the chunks that were accepted, and gives its state at
  *   the end; a job that is completed is left as it is. Interruption pauses the run: it can be run on. Fails with
  *   `JobCancelled` when the job was cancelled, before or meanwhile.
- * - `resume` is `run` for jobs that were cancelled as well.
+ * - `resume` is `run` for jobs that were cancelled as well. Any process can run a job on: what its journal says was
+ *   accepted is kept, once its output was seen to be there; what a dead process left is ended before its chunk is tried
+ *   again; everything else is rendered.
+ * - `recover` does so with all jobs whose process died, the oldest first; in the background, unless it is told how.
  * - `start` does the same in the background, until the manager's layer is closed (which pauses it); it returns when the
  *   run has begun.
  * - `get` gives a job's state, `list` the jobs, newest first, `logs` what attempts printed last.
  * - `watch` gives progress, at most every 100 ms (an option), and ends when the job is completed, failed, cancelled, or
  *   paused while one watches.
  * - `cancel` stops the job and returns when nothing of it is left; a job that has ended stays as it ended.
- * - `pause` does the same to a job that is running, so that it can be run on; any other job stays as it is.
- * - `delete` removes a job that nobody runs from its repository, and what it has in the storage; its files here stay.
+ * - `pause` does the same to a job that is running, so that it can be run on; any other job stays as it is. With the
+ *   mode `drain`, attempts that run are waited for, and so is the final file where no chunk is left.
+ * - `delete` removes a job: cancels it where it is running, then removes its attempts and outputs, here and in the
+ *   storage, then its journal. Its final file stays.
  * - `fullLog` gives all that an attempt elsewhere printed, where the worker sent it to the storage. It is there
  *   while the job runs, and longer with `artifacts: { keep: true }`.
  */
@@ -86,6 +130,7 @@ export class JobManager extends Context.Service<
     readonly run: (jobId: string, options?: RunOptions) => Effect.Effect<JobState, JobError>
     readonly resume: (jobId: string, options?: RunOptions) => Effect.Effect<JobState, JobError>
     readonly start: (jobId: string, options?: RunOptions) => Effect.Effect<void, JobError>
+    readonly recover: (options?: RecoverOptions) => Effect.Effect<ReadonlyArray<Recovered>, JobError>
     readonly get: (jobId: string) => Effect.Effect<JobState, JobError>
     readonly list: (options?: {
       readonly status?: ReadonlyArray<JobStatus> | undefined
@@ -99,8 +144,15 @@ export class JobManager extends Context.Service<
       jobId: string,
       options?: { readonly by?: string | undefined }
     ) => Effect.Effect<JobState, JobError>
-    readonly pause: (jobId: string) => Effect.Effect<JobState, JobError>
-    readonly delete: (jobId: string) => Effect.Effect<void, JobError>
+    readonly pause: (
+      jobId: string,
+      options?: { readonly mode?: "drain" | "interrupt" | undefined }
+    ) => Effect.Effect<JobState, JobError>
+    readonly delete: (
+      jobId: string,
+      /** Where its files and artifacts are, if not where the manager's own are. */
+      options?: Pick<RunOptions, "workspace" | "storage">
+    ) => Effect.Effect<void, JobError>
     readonly fullLog: (
       jobId: string,
       attempt: Pick<AttemptLog, "run" | "chunkId" | "attempt">
@@ -126,6 +178,12 @@ interface How {
 /** How many signals a slow watcher may miss before the oldest are dropped. */
 const signalCapacity = 1024
 
+/** How long an adapter may take to end what a dead process left. */
+const reapTimeout = Duration.seconds(60)
+
+/** How many runs in a row may break off without an accepted chunk when nobody says. */
+const defaultBrokenOff = 3
+
 /** How often `watch` gives progress when nobody says. */
 const watchInterval = Duration.millis(100)
 
@@ -147,15 +205,20 @@ const make = Effect.gen(function* () {
   /** Folds a job's journal: `readOn` reads on from where the fold is. */
   const follow = (jobId: string) => {
     const folding = makeFold(jobId)
+    const attempts = OpenAttempts.make()
+    const take = (record: JobRecord): void => {
+      folding.apply(record)
+      attempts.apply(record)
+    }
     const readOn: Effect.Effect<JobState, RepositoryError> = Effect.suspend(() =>
       Stream.runForEachArray(repository.read(jobId, folding.state()?.revision ?? 0), (records) =>
-        Effect.sync(() => records.forEach(folding.apply))
+        Effect.sync(() => records.forEach(take))
       )
     ).pipe(
       Effect.andThen(Effect.sync(folding.state)),
       Effect.filterOrFail(Predicate.isNotUndefined, () => new RepositoryError({ jobId, reason: new NotFound() }))
     )
-    return { apply: folding.apply, readOn }
+    return { apply: folding.apply, openAttempts: attempts.all, readOn }
   }
 
   const read = (jobId: string): Effect.Effect<JobState, RepositoryError> => Effect.suspend(() => follow(jobId).readOn)
@@ -176,7 +239,7 @@ const make = Effect.gen(function* () {
   const servicesOf = Effect.fnUntraced(function* (
     { id, spec }: JobState,
     options: RunOptions
-  ): Effect.fn.Return<JobArtifacts.Services & { readonly upload?: JobArtifacts.StoredJob["upload"] }> {
+  ): Effect.fn.Return<JobArtifacts.Services & Partial<JobArtifacts.StoredJob>> {
     const given = {
       workerAdapter: options.workerAdapter ?? Context.get(services, WorkerAdapter.WorkerAdapter),
       outputCheck: options.outputCheck ?? Context.get(services, OutputCheck.OutputCheck),
@@ -188,7 +251,7 @@ const make = Effect.gen(function* () {
   })
 
   const execute = Effect.fnUntraced(function* (jobId: string, options: RunOptions, how: How = {}) {
-    const { apply, readOn } = follow(jobId)
+    const { apply, openAttempts, readOn } = follow(jobId)
     const before = yield* readOn
     if (before.status === "completed") return before
     const ended = Deferred.makeUnsafe<void>()
@@ -196,29 +259,33 @@ const make = Effect.gen(function* () {
       if (active.get(jobId) === ended) active.delete(jobId)
       return Deferred.succeed(ended, undefined)
     })
-    const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
+    const writer = yield* repository.openWriter(jobId, { takeOver: options.takeOver ?? "if-dead" })
     active.set(jobId, ended)
     // Looked at again: from here on nobody else writes.
     const job = yield* readOn
     if (job.status === "completed") return job
     if (job.status === "cancelled" && how.evenCancelled !== true) return yield* new JobCancelled()
-    const wish = repository.requests(jobId).pipe(
-      Stream.take(1),
-      Stream.runHead,
-      Effect.flatMap(Option.match({ onNone: () => Effect.never, onSome: Effect.succeed })),
-      Effect.map(outcomeOf),
-      // Without its requests a run can still finish.
-      Effect.catch(() => Effect.never)
-    )
-    const { outputCheck, stitcher, upload, workerAdapter, workspace } = yield* servicesOf(job, options)
+    const { fence, outputCheck, stitcher, upload, workerAdapter, workspace } = yield* servicesOf(job, options)
+    const makesFile = stitcher !== undefined || job.spec.mergeCommand !== undefined
+    const target = makesFile ? job.target : undefined
+    const left = openAttempts()
+    // What a run that ended could not stop stands in its own end.
+    const cleanUp =
+      job.status === "running"
+        ? Effect.andThen(fence?.(left) ?? Effect.void, reap(workerAdapter, jobId, left))
+        : Effect.succeed([])
     yield* JobExecutor.run({
       job,
       apply,
       writer,
-      options,
+      options: {
+        ...options,
+        outputFile: options.outputFile ?? target?.outputFile,
+        container: options.container ?? target?.container
+      },
       stitcher,
-      prepare: upload,
-      stop: wish,
+      prepare: Effect.tap(cleanUp, () => upload ?? Effect.void),
+      requests: requestsOf(jobId, writer.run),
       onStarted: how.onStarted,
       onSignal: (chunkId, attempt, signal) => {
         if (signal._tag === "Frames") {
@@ -232,6 +299,43 @@ const make = Effect.gen(function* () {
     )
     return job
   }, Effect.scoped)
+
+  /**
+   * What is asked of a run. Without its requests a run can still finish; but where they end because a later run has
+   * begun, it must not.
+   */
+  const requestsOf = (jobId: string, run: number): Stream.Stream<JobRequest, RepositoryError> =>
+    repository.requests(jobId).pipe(
+      Stream.catch((error) =>
+        Stream.unwrap(
+          Effect.as(
+            Effect.logWarning(`requests to job ${jobId} are not heard any more: ${error.message}`),
+            Stream.never
+          )
+        )
+      ),
+      Stream.concat(
+        repository.guarantees.fencing
+          ? Stream.fail(new RepositoryError({ jobId, reason: new Fenced({ run }) }))
+          : Stream.never
+      )
+    )
+
+  /** Ends what a dead process left of a job; gives what could not be ended. */
+  const reap = (
+    adapter: WorkerAdapter.WorkerAdapter["Service"],
+    jobId: string,
+    left: ReadonlyArray<OpenAttempts.OpenAttempt>
+  ): Effect.Effect<ReadonlyArray<string>> =>
+    adapter.reap(jobId, left.map(({ handle }) => handle).filter(Predicate.isNotUndefined)).pipe(
+      Effect.map(({ leftover }) => leftover),
+      Effect.timeout(reapTimeout),
+      Effect.catchCause((cause) =>
+        Effect.as(Effect.logWarning(`what an earlier run of job ${jobId} left may still run`, cause), [
+          "what an earlier run left could not be looked for, and may still run"
+        ])
+      )
+    )
 
   const runJob = (jobId: string, options: RunOptions, how?: How) =>
     Effect.mapError(execute(jobId, options, how), (error) =>
@@ -254,6 +358,43 @@ const make = Effect.gen(function* () {
       Effect.forkIn(scope)
     )
     yield* Effect.raceFirst(Deferred.await(begun), Fiber.join(running))
+  })
+
+  const recoverOne = Effect.fnUntraced(function* (
+    jobId: string,
+    { brokenOff = defaultBrokenOff, run, takeOver }: RecoverOptions
+  ): Effect.fn.Return<Recovered, JobError> {
+    const state = yield* get(jobId)
+    const takingOver = { takeOver: takeOver ?? "if-dead" }
+    const settle = (how: "cancelled" | "failed" | "paused", error?: ErrorSummary) =>
+      Effect.scoped(settleIdle(jobId, how, takingOver, error)).pipe(Effect.mapError(failing(jobId)))
+    if (state.stopping !== undefined) {
+      yield* settle(state.stopping)
+      return { jobId, how: "settled" }
+    }
+    const accepted = state.chunks.some(({ acceptedBy }) => acceptedBy?.run === state.run)
+    const broken = accepted ? 0 : (state.brokenOff ?? 0) + 1
+    if (broken >= brokenOff) {
+      const message = `its process died in ${broken} runs in a row, none of which accepted a chunk: find out why (its log, memory, disk), then resume it by hand`
+      yield* Effect.logError(`job ${jobId} is given up: ${message}`)
+      yield* settle("failed", { _tag: "BrokenOff", message })
+      return { jobId, how: "given-up" }
+    }
+    yield* run === undefined ? start(jobId, takingOver) : run(state, takingOver)
+    return { jobId, how: "resumed" }
+  })
+
+  const recover: JobManager["Service"]["recover"] = Effect.fn("JobManager.recover")(function* (options = {}) {
+    const lost = (owner: JobSummary["owner"]) =>
+      owner === "dead" || owner === "none" || (owner === "unknown" && options.takeOver === "always")
+    const orphans = yield* repository.list({ status: ["running"] }).pipe(
+      Stream.filter(({ id, owner }) => lost(owner) && !active.has(id)),
+      Stream.runCollect,
+      Effect.mapError((reason) => new JobError({ reason }))
+    )
+    return yield* Effect.forEach(orphans.toReversed(), ({ id }) =>
+      Effect.catch(recoverOne(id, options), (error) => Effect.succeed<Recovered>({ jobId: id, how: "error", error }))
+    )
   })
 
   const get: JobManager["Service"]["get"] = Effect.fn("JobManager.get")((jobId) =>
@@ -314,23 +455,38 @@ const make = Effect.gen(function* () {
   )
 
   const pause: JobManager["Service"]["pause"] = Effect.fn("JobManager.pause")(
-    function* (jobId: string) {
+    function* (jobId: string, { mode = "interrupt" }: { readonly mode?: "drain" | "interrupt" | undefined } = {}) {
       const state = yield* read(jobId)
       if (state.status !== "running") return state
-      yield* end(jobId, state.revision, { _tag: "Pause", mode: "interrupt" })
+      yield* end(jobId, state.revision, { _tag: "Pause", mode })
       return yield* read(jobId)
     },
     (effect, jobId) => Effect.mapError(effect, failing(jobId))
   )
 
-  const remove: JobManager["Service"]["delete"] = Effect.fn("JobManager.delete")((jobId) =>
-    repository
-      .delete(jobId)
-      .pipe(
-        Effect.andThen(storage === undefined ? Effect.void : JobArtifacts.remove(storage, jobId)),
-        Effect.mapError(failing(jobId))
-      )
-  )
+  const stopBeforeDelete = Effect.fnUntraced(function* (jobId: string) {
+    const state = yield* read(jobId)
+    if (state.status === "running") yield* end(jobId, state.revision, { _tag: "Cancel", by: "JobManager.delete" })
+  })
+
+  const remove: JobManager["Service"]["delete"] = Effect.fn("JobManager.delete")(function* (
+    jobId: string,
+    options: Pick<RunOptions, "workspace" | "storage"> = {}
+  ) {
+    yield* stopBeforeDelete(jobId).pipe(
+      // What cannot be read has no run either.
+      Effect.catchReason("RepositoryError", "Corrupt", () => Effect.void),
+      Effect.mapError(failing(jobId))
+    )
+    const workspace = options.workspace ?? Context.get(services, Workspace.Workspace)
+    const store = options.storage ?? storage
+    yield* workspace.remove(jobId, []).pipe(
+      Effect.andThen(store === undefined ? Effect.void : JobArtifacts.remove(store, jobId)),
+      // Last: as long as the journal is there, it can be tried again.
+      Effect.andThen(repository.delete(jobId)),
+      Effect.mapError(failing(jobId))
+    )
+  })
 
   const fullLog: JobManager["Service"]["fullLog"] = (jobId, { attempt, chunkId, run }) =>
     (storage === undefined
@@ -339,21 +495,28 @@ const make = Effect.gen(function* () {
     ).pipe(Stream.mapError(failing(jobId)))
 
   /**
-   * Ends a job that nobody runs; else asks whoever does, and waits until nobody does. Asks again every second: the run
-   * may have begun after it was asked, or its owner have died.
+   * Ends a job that nobody runs; else asks whoever does, and waits until nobody does. Looks again every second: its owner
+   * may have died, or another run have begun, which has to be asked as well.
    */
-  const end = (jobId: string, after: number, request: JobRequest): Effect.Effect<void, RepositoryError> =>
-    Effect.scoped(endIdle(jobId, request)).pipe(
-      Effect.catchReason("RepositoryError", "Running", () =>
-        repository
-          .request(jobId, request)
-          .pipe(
-            Effect.andThen(Effect.suspend(() => ended(jobId, after))),
-            Effect.timeoutOrElse({ duration: "1 second", orElse: () => Effect.void }),
-            Effect.andThen(Effect.suspend(() => end(jobId, after, request)))
-          )
+  const end = Effect.fnUntraced(function* (
+    jobId: string,
+    after: number,
+    request: JobRequest
+  ): Effect.fn.Return<void, RepositoryError> {
+    const { readOn } = follow(jobId)
+    let asked: number | undefined
+    while (true) {
+      const idle = yield* Effect.scoped(endIdle(jobId, request)).pipe(
+        Effect.as(true),
+        Effect.catchReason("RepositoryError", "Running", () => Effect.succeed(false))
       )
-    )
+      if (idle) return
+      const { run } = yield* readOn
+      if (run !== asked) yield* repository.request(jobId, request)
+      asked = run
+      yield* Effect.timeoutOption(ended(jobId, after), "1 second")
+    }
+  })
 
   /** Waits for the end of the run that is under way. Elsewhere, it stands in the journal a moment before it is over. */
   const ended = (jobId: string, after: number): Effect.Effect<void, RepositoryError> => {
@@ -364,13 +527,21 @@ const make = Effect.gen(function* () {
       .pipe(Stream.takeUntil(isRunEnd), Stream.runDrain, Effect.andThen(Effect.sleep("10 millis")))
   }
 
-  const endIdle = Effect.fnUntraced(function* (jobId: string, request: JobRequest) {
-    const writer = yield* repository.openWriter(jobId, { takeOver: "if-dead" })
+  const endIdle = (jobId: string, request: JobRequest) => settleIdle(jobId, outcomeOf(request), { takeOver: "if-dead" })
+
+  /** Says how a job that nobody runs has ended. */
+  const settleIdle = Effect.fnUntraced(function* (
+    jobId: string,
+    how: "cancelled" | "failed" | "paused",
+    options: { readonly takeOver: "if-dead" | "always" },
+    error?: ErrorSummary
+  ) {
+    const writer = yield* repository.openWriter(jobId, options)
     // Its run may have ended since we looked.
     const { status } = yield* read(jobId)
-    const how = outcomeOf(request)
     if (hasEnded(status) || status === how) return
-    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how, leftover: [] }])
+    const why = error === undefined ? undefined : { error }
+    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how, ...why, leftover: [] }])
   })
 
   return JobManager.of({
@@ -378,6 +549,7 @@ const make = Effect.gen(function* () {
     run,
     resume,
     start,
+    recover,
     get,
     list: (options) => repository.list(options),
     logs,

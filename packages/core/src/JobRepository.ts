@@ -37,7 +37,7 @@ export class Running extends Schema.TaggedError<Running>()("Running", {
 }) {
   override get message(): string {
     const pid = this.owner.pid === undefined ? "" : `, process ${this.owner.pid}`
-    return `it is run by ${this.owner.host}${pid}${this.alive === "yes" ? "" : " (which may be dead)"}: cancel it there`
+    return `it is run by ${this.owner.host}${pid}${this.alive === "yes" ? "" : " (which may be dead)"}: cancel it there, or take it over (takeOver: "always")`
   }
 }
 

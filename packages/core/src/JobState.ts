@@ -52,6 +52,12 @@ export interface JobState {
   readonly error?: ErrorSummary
   /** What the last run could not stop or remove. */
   readonly leftover?: ReadonlyArray<string>
+  /** What the last run was asked to make. */
+  readonly target?: { readonly outputFile?: string; readonly container?: string }
+  /** How the run that is under way was told to end; it may have died before it did. */
+  readonly stopping?: "cancelled" | "paused"
+  /** How many runs before the last one broke off in a row, none of which accepted a chunk; absent for 0. */
+  readonly brokenOff?: number
 }
 
 type Mutable<A> = { -readonly [K in keyof A]: A[K] }
@@ -77,6 +83,8 @@ export const makeFold = (jobId: string): JobFold => {
   let chunks: ReadonlyArray<Mutable<ChunkState>> = []
   let indexOf = ChunkIndex.make(chunks)
   let framesDone = 0
+  /** Whether the last run has accepted a chunk. */
+  let advanced = false
 
   const apply = ({ at, event, revision, run }: JobRecord): void => {
     if (event._tag === "JobCreated") {
@@ -104,9 +112,26 @@ export const makeFold = (jobId: string): JobFold => {
     state.updatedAt = at
     state.run = run
     switch (event._tag) {
-      case "RunStarted":
-        state.status = "running"
+      case "RunStarted": {
+        // The run before it never said that it had ended.
+        const brokenOff = state.status === "running" && !advanced ? (state.brokenOff ?? 0) + 1 : 0
         turn(state)
+        state.status = "running"
+        advanced = false
+        delete state.brokenOff
+        if (brokenOff > 0) state.brokenOff = brokenOff
+        const { container, outputFile } = event
+        delete state.target
+        if (outputFile !== undefined || container !== undefined) {
+          state.target = {
+            ...(outputFile === undefined ? undefined : { outputFile }),
+            ...(container === undefined ? undefined : { container })
+          }
+        }
+        return
+      }
+      case "StopRequested":
+        state.stopping = event.how
         return
       case "AttemptStarted": {
         const chunk = chunks[indexOf(event.chunk)]
@@ -134,6 +159,7 @@ export const makeFold = (jobId: string): JobFold => {
         chunk.output = event.output
         chunk.acceptedBy = { run, attempt: event.attempt }
         if (chunk.error !== undefined) delete chunk.error
+        advanced = true
         advance(state, index, 1)
         return
       }
@@ -153,6 +179,7 @@ export const makeFold = (jobId: string): JobFold => {
       case "RunEnded":
         state.status = event.how
         turn(state)
+        delete state.brokenOff
         state.endedAt = at
         if (event.how === "completed") state.progress = 1
         if (event.error !== undefined) state.error = event.error
@@ -172,6 +199,7 @@ export const makeFold = (jobId: string): JobFold => {
     delete state.endedAt
     delete state.error
     delete state.leftover
+    delete state.stopping
     for (const chunk of chunks) if (chunk.status !== "accepted") chunk.status = "pending"
   }
 

@@ -114,6 +114,7 @@ export const make = (jobId: string, spec: JobSpec): Tracker => {
         return
       case "JobCreated":
       case "AttemptAssigned":
+      case "StopRequested":
       case "Stitched":
     }
   }

@@ -9,7 +9,7 @@ import {
   type JobEvent
 } from "@helios-infra/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Queue, Scope, Stream } from "effect"
 import * as Fakes from "./Fakes.ts"
 import { pass, settle } from "./TestTime.ts"
 
@@ -40,14 +40,14 @@ const begin = Effect.fnUntraced(function* (
   yield* Stream.runForEach(repository.read("job"), (record) => Effect.sync(() => folding.apply(record)))
   const job = folding.state()
   assert(job !== undefined)
-  const stop = yield* Deferred.make<"cancelled" | "paused">()
+  const wishes = yield* Queue.unbounded<JobRepository.JobRequest>()
   const fiber = yield* JobExecutor.run({
     job,
     apply: folding.apply,
     writer: setup.append === undefined ? writer : { ...writer, append: setup.append(writer.append) },
     options: setup.options ?? {},
     stitcher: setup.stitcher,
-    stop: Deferred.await(stop)
+    requests: Stream.fromQueue(wishes)
   }).pipe(
     Effect.provide(Fakes.layerWorker(machine)),
     Effect.onExit(() => Scope.close(scope, Exit.void)),
@@ -55,7 +55,10 @@ const begin = Effect.fnUntraced(function* (
   )
   yield* settle
   const events = Effect.map(Stream.runCollect(repository.read("job")), (records) => records.map(({ event }) => event))
-  return { fiber, stop, state, events }
+  const ask = (wish: JobRepository.JobRequest) => Queue.offer(wishes, wish)
+  const cancel = ask({ _tag: "Cancel", by: "a test" })
+  const pause = (mode: "drain" | "interrupt" = "interrupt") => ask({ _tag: "Pause", mode })
+  return { fiber, cancel, pause, state, events }
 })
 
 const start = Effect.fnUntraced(function* (machine: Fakes.Machine, setup: Setup = {}) {
@@ -234,7 +237,7 @@ describe("JobExecutor", () => {
         })
         const run = yield* start(machine, { stitcher, options: out })
         yield* pass("1 second")
-        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* run.cancel
         assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
         assert.isTrue(stopped)
         assert.isFalse([...machine.files.keys()].some((path) => path.startsWith("/job/out.mp4")))
@@ -377,7 +380,7 @@ describe("JobExecutor", () => {
         const machine = Fakes.machine(({ chunkId }) => (chunkId < 0 ? Effect.never : Effect.void))
         const run = yield* start(machine, { spec: Fakes.job(2, 10, { mergeCommand: "merge-all" }) })
         assert.strictEqual(machine.running(), 1)
-        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* run.cancel
         assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
         assert.strictEqual(machine.running(), 0)
       })
@@ -466,7 +469,7 @@ describe("JobExecutor", () => {
           append: (append) => (events) => (events[0]?._tag === "RunStarted" ? append(events) : Effect.never)
         })
         yield* pass("3 seconds")
-        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* run.cancel
         yield* pass("75 seconds", "1 second")
         assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
         assert.strictEqual(machine.running(), 0)
@@ -549,7 +552,7 @@ describe("JobExecutor", () => {
         const stitcher = stitcherThat(() => Effect.onInterrupt(Effect.never, () => Deferred.await(never)))
         const run = yield* start(machine, { spec: Fakes.job(100), stitcher, options: out })
         yield* pass("2500 millis")
-        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* run.cancel
         const started = machine.attempts.length
         yield* pass("61 seconds", "1 second")
         assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
@@ -611,7 +614,7 @@ describe("JobExecutor", () => {
       Effect.gen(function* () {
         const machine = Fakes.machine(() => Effect.sleep("1 hour"))
         const run = yield* start(machine)
-        yield* Deferred.succeed(run.stop, "paused")
+        yield* run.pause()
         assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobPaused")
         assert.strictEqual((yield* run.state).status, "paused")
       })
@@ -625,7 +628,7 @@ describe("JobExecutor", () => {
           )
         )
         const run = yield* start(machine, { options: { concurrency: 1 } })
-        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* run.cancel
         yield* Fiber.await(run.fiber)
         assert.deepStrictEqual((yield* run.state).leftover, ["chunk 0, attempt 1: request r-1"])
       })
@@ -636,7 +639,7 @@ describe("JobExecutor", () => {
         const forever = yield* Deferred.make<void>()
         const machine = Fakes.machine(() => Effect.onInterrupt(Effect.never, () => Deferred.await(forever)))
         const run = yield* start(machine)
-        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* run.cancel
         yield* pass("61 seconds", "1 second")
         yield* Fiber.await(run.fiber)
         assert.match((yield* run.state).leftover?.join() ?? "", /had not stopped/)
@@ -657,7 +660,7 @@ describe("JobExecutor", () => {
               : append(events)
         })
         assert.isTrue(machine.files.has("/job/out.mp4"))
-        yield* Deferred.succeed(run.stop, "cancelled")
+        yield* run.cancel
         const interrupting = yield* Effect.forkChild(Fiber.interrupt(run.fiber))
         yield* settle
         yield* Deferred.succeed(gate, undefined)

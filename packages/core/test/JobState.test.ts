@@ -258,6 +258,16 @@ const expected = ({ records, spec }: Journals.Journal): JobState.JobState => {
   const frames = spec.chunks
     .filter((_, index) => chunks[index]?.status === "accepted")
     .reduce((sum, { frameCount }) => sum + frameCount, 0)
+  const started = records.findLast(({ event }) => event._tag === "RunStarted")
+  const { container, outputFile } = started?.event._tag === "RunStarted" ? started.event : {}
+  const target = {
+    ...(outputFile === undefined ? {} : { outputFile }),
+    ...(container === undefined ? {} : { container })
+  }
+  const stop = records.findLast(
+    ({ event, revision }) => event._tag === "StopRequested" && revision > (turn?.revision ?? 0)
+  )?.event
+  const brokenOff = status === "running" ? brokenOffBefore(records) : 0
   const stitched = records.some(({ event }) => event._tag === "Stitched")
   return {
     id: "job",
@@ -273,8 +283,22 @@ const expected = ({ records, spec }: Journals.Journal): JobState.JobState => {
     ...(turn === undefined || end === undefined ? {} : { endedAt: turn.at }),
     ...(stitched ? { outputFile: "/out.mp4" } : {}),
     ...(end?.error === undefined ? {} : { error: end.error }),
-    ...(end === undefined || end.leftover.length === 0 ? {} : { leftover: end.leftover })
+    ...(end === undefined || end.leftover.length === 0 ? {} : { leftover: end.leftover }),
+    ...(started === undefined || Object.keys(target).length === 0 ? {} : { target }),
+    ...(stop?._tag === "StopRequested" ? { stopping: stop.how } : {}),
+    ...(brokenOff === 0 ? {} : { brokenOff })
   }
+}
+
+/** How many runs in a row, up to the last but one, neither ended nor accepted a chunk. */
+const brokenOffBefore = (records: ReadonlyArray<JobRecord>): number => {
+  const runs = new Map<number, ReadonlyArray<JobRecord>>()
+  for (const record of records) runs.set(record.run, [...(runs.get(record.run) ?? []), record])
+  const earlier = [...runs.values()].slice(1, -1).toReversed()
+  const first = earlier.findIndex((run) =>
+    run.some(({ event }) => event._tag === "RunEnded" || event._tag === "ChunkAccepted")
+  )
+  return first === -1 ? earlier.length : first
 }
 
 describe("JobState laws", () => {

@@ -23,6 +23,7 @@ export const spec = (frames: ReadonlyArray<number>): JobSpec => {
 /** Every kind of event but `JobCreated`, with any content. */
 export const AnyEvent = Schema.Union([
   JobEvent.JobEvent.cases.RunStarted,
+  JobEvent.JobEvent.cases.StopRequested,
   JobEvent.JobEvent.cases.AttemptStarted,
   JobEvent.JobEvent.cases.AttemptAssigned,
   JobEvent.JobEvent.cases.AttemptEnded,
@@ -78,7 +79,8 @@ const write = ({ frames, steps }: { frames: ReadonlyArray<number>; steps: Readon
     run++
     under = true
     for (const chunk of chunks) Object.assign(chunk, { attempt: 0, running: false })
-    append({ _tag: "RunStarted", run, owner })
+    const asked = [{}, { outputFile: `${run}.mp4` }, { outputFile: "film.bin", container: "mov" }][run % 3]
+    append({ _tag: "RunStarted", run, owner, ...asked })
   }
   const failed = (chunkId: number, attempt: number) =>
     new WorkerError({
@@ -111,10 +113,12 @@ const write = ({ frames, steps }: { frames: ReadonlyArray<number>; steps: Readon
         }
       }
       const how = (["paused", "failed", "cancelled"] as const)[pick % 3] ?? "paused"
+      if (how !== "failed") append({ _tag: "StopRequested", how })
       const error = how === "failed" ? { error: { _tag: "ChunkFailed", message: "no" } } : {}
       append({ _tag: "RunEnded", run, how, ...error, leftover: pick % 5 === 0 ? ["a process"] : [] })
     } else if (move === 1) {
-      // Its process died without a word, and somebody runs it on.
+      // Its process died without a word, while it stopped or before, and somebody runs it on.
+      if (pick % 4 === 0) append({ _tag: "StopRequested", how: "cancelled" })
       begin()
     } else if (move === 2) {
       if (!chunk.accepted) continue

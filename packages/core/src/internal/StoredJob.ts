@@ -47,7 +47,12 @@ const StoredState: Schema.Codec<JobState> = Schema.Struct({
   endedAt: Schema.optionalKey(Schema.Finite),
   outputFile: Schema.optionalKey(Schema.String),
   error: Schema.optionalKey(ErrorSummary),
-  leftover: Schema.optionalKey(Schema.Array(Schema.String))
+  leftover: Schema.optionalKey(Schema.Array(Schema.String)),
+  target: Schema.optionalKey(
+    Schema.Struct({ outputFile: Schema.optionalKey(Schema.String), container: Schema.optionalKey(Schema.String) })
+  ),
+  stopping: Schema.optionalKey(Schema.Literals(["cancelled", "paused"])),
+  brokenOff: Schema.optionalKey(Count)
 })
 
 const decodeState = Schema.decodeUnknownEffect(StoredState)
@@ -157,10 +162,19 @@ export const journalOf = (state: JobState): ReadonlyArray<JobRecord> => {
     for (const event of chunkEvents(id, chunk)) records.push({ run: runOf(chunk), at: begun, event })
   }
   before.forEach(add)
-  if (status === "running" || during.some((chunk) => chunk.attempts > 0)) {
-    records.push({ run, at: begun, event: { _tag: "RunStarted", run, owner: MemoryJournal.owner } })
-  }
+  const start = (run: number): void =>
+    void records.push({
+      run,
+      at: begun,
+      event: { _tag: "RunStarted", run, owner: MemoryJournal.owner, ...state.target }
+    })
+  const { brokenOff = 0 } = state
+  for (let earlier = run - brokenOff; earlier < run; earlier++) start(earlier)
+  if (status === "running" || state.target !== undefined || during.some((chunk) => chunk.attempts > 0)) start(run)
   during.forEach(add)
+  if (state.stopping !== undefined) {
+    records.push({ run, at: begun, event: { _tag: "StopRequested", how: state.stopping } })
+  }
   if (state.outputFile !== undefined) {
     records.push({ run, at: begun, event: { _tag: "Stitched", outputFile: state.outputFile } })
   }

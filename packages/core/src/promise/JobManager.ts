@@ -5,13 +5,19 @@
  * to stop, abort the `signal` or call `pauseJob` first: only that ends what its adapters have started.
  */
 import * as Engine from "../internal/promise/Engine.ts"
-import type { JobExecutionOptions, JobManagerOptions } from "../internal/promise/Options.ts"
+import type {
+  DeleteOptions,
+  JobExecutionOptions,
+  JobManagerOptions,
+  RecoveredJob,
+  RecoverOptions
+} from "../internal/promise/Options.ts"
 import type { AttemptLog } from "../JobManager.ts"
 import type { JobSpec } from "../JobSpec.ts"
 import type { JobProgress } from "../Progress.ts"
 import type { JobState } from "./JobRepository.ts"
 
-export type { JobManagerOptions } from "../internal/promise/Options.ts"
+export type { DeleteOptions, JobManagerOptions, RecoveredJob, RecoverOptions } from "../internal/promise/Options.ts"
 export type { AttemptLog } from "../JobManager.ts"
 export type { JobProgress } from "../Progress.ts"
 
@@ -60,14 +66,26 @@ export class JobManager {
     return Engine.valueOf(await this.#engine.exit(Engine.cancel(jobId)))
   }
 
-  /** Stops a job that is running, so that it can be run on, and resolves when nothing of the run is left. */
-  async pauseJob(jobId: string): Promise<JobState> {
-    return Engine.valueOf(await this.#engine.exit(Engine.pause(jobId)))
+  /**
+   * Stops a job that is running, so that it can be run on, and resolves when nothing of the run is left. With the mode
+   * `"drain"`, attempts that run are waited for.
+   */
+  async pauseJob(jobId: string, options: { readonly mode?: "drain" | "interrupt" } = {}): Promise<JobState> {
+    return Engine.valueOf(await this.#engine.exit(Engine.pause(jobId, options.mode)))
   }
 
-  /** Removes a job that nobody runs from the repository; its files stay. */
-  async deleteJob(jobId: string): Promise<void> {
-    return Engine.valueOf(await this.#engine.exit(Engine.remove(jobId)))
+  /**
+   * Removes a job, after cancelling it where it is running, and its artifacts in the storage. Its outputs here are
+   * removed as well when the adapter says where they are; the final file stays.
+   */
+  async deleteJob(jobId: string, options: DeleteOptions = {}): Promise<void> {
+    return Engine.valueOf(await this.#engine.exit(Engine.remove(jobId, options)))
+  }
+
+  /** Runs the jobs on whose process died, the oldest first and one after the other; resolves when all have ended. */
+  async recoverJobs(options: RecoverOptions): Promise<Array<RecoveredJob>> {
+    const recovered = Engine.valueOf(await this.#engine.exit(Engine.recover(options)))
+    return recovered.map((job) => (job.how === "error" ? { ...job, error: Engine.errorOf(job.error) } : job))
   }
 
   /** What attempts printed last, in the order in which they ended. */

@@ -35,7 +35,7 @@ import { Refused } from "../../WorkerError.ts"
 import * as Workspace from "../../Workspace.ts"
 import * as Defect from "../Defect.ts"
 import * as ChunkReports from "./ChunkReports.ts"
-import type { JobExecutionOptions, JobManagerOptions } from "./Options.ts"
+import type { DeleteOptions, JobExecutionOptions, JobManagerOptions, RecoverOptions } from "./Options.ts"
 import * as OutputCheckService from "./OutputCheckService.ts"
 import * as TrustingWorkspace from "./TrustingWorkspace.ts"
 import * as UserPromise from "./UserPromise.ts"
@@ -83,13 +83,17 @@ export const valueOf = <A>(exit: Exit.Exit<A, Failure>, signal?: AbortSignal): A
   if (Exit.isSuccess(exit)) return exit.value
   signal?.throwIfAborted()
   const failure = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  if (failure === undefined) throw Cause.squash(exit.cause)
+  throw failure === undefined ? Cause.squash(exit.cause) : errorOf(failure)
+}
+
+/** The error of the Promise API for what went wrong. */
+export const errorOf = (failure: Failure): JobError | JobCancelled | JobPaused => {
   // A repository that could not even be opened knows of no job.
   const { jobId, reason } = failure._tag === "JobError" ? failure : { jobId: undefined, reason: failure }
-  if (jobId !== undefined && reason._tag === "JobCancelled") throw new JobCancelled({ jobId })
-  if (jobId !== undefined && reason._tag === "JobPaused") throw new JobPaused({ jobId })
+  if (jobId !== undefined && reason._tag === "JobCancelled") return new JobCancelled({ jobId })
+  if (jobId !== undefined && reason._tag === "JobPaused") return new JobPaused({ jobId })
   quiet(reason)
-  throw new JobError({ reason, ...(jobId === undefined ? undefined : { jobId }) })
+  return new JobError({ reason, ...(jobId === undefined ? undefined : { jobId }) })
 }
 
 /** Takes the engine's own frames out of the errors in an error: they say nothing of the caller, and bury who it is. */
@@ -126,9 +130,10 @@ const repositoryIssue = (repository: unknown): string | undefined =>
 const storageIssue = (storage: unknown): string | undefined =>
   storage === undefined ? undefined : methodIssue("storage", storage, ["put", "get", "head", "list", "delete", "url"])
 
-const optionsIssue = (options: JobExecutionOptions): string | undefined => {
-  const { concurrency, mergeAdapter, outputCheck, outputFile, retries, retryDelay, stitcher, storage, workerAdapter } =
+const optionsIssue = (options: JobExecutionOptions, lastOutputFile: string | undefined): string | undefined => {
+  const { concurrency, mergeAdapter, outputCheck, retries, retryDelay, stitcher, storage, takeOver, workerAdapter } =
     options
+  const { outputFile = lastOutputFile } = options
   if (workerAdapter === undefined) {
     return "there is no workerAdapter: give one, for example new LocalWorkerAdapter() of @helios-infra/adapter-local/promise"
   }
@@ -141,6 +146,9 @@ const optionsIssue = (options: JobExecutionOptions): string | undefined => {
     (stitcher === undefined ? undefined : methodIssue("stitcher", stitcher, ["stitch"])) ??
     (outputCheck === undefined ? undefined : methodIssue("outputCheck", outputCheck, ["check"])) ??
     storageIssue(storage) ??
+    (takeOver === undefined || takeOver === "if-dead" || takeOver === "always"
+      ? undefined
+      : `takeOver must be "if-dead" or "always", is ${Defect.describe(takeOver)}`) ??
     countIssue("concurrency", concurrency, 1) ??
     countIssue("retries", retries, 0) ??
     (retryDelay === undefined || (Number.isFinite(retryDelay) && retryDelay >= 0)
@@ -153,9 +161,13 @@ const optionsIssue = (options: JobExecutionOptions): string | undefined => {
 const runOptions = Effect.fnUntraced(function* (
   jobId: string,
   options: JobExecutionOptions
-): Effect.fn.Return<JobManager.RunOptions, Core.JobError, Scope.Scope> {
+): Effect.fn.Return<JobManager.RunOptions, Core.JobError, JobManager.JobManager | Scope.Scope> {
   const { mergeAdapter, stitcher, storage, workerAdapter } = options
-  const issue = optionsIssue(options)
+  const last =
+    stitcher !== undefined && options.outputFile === undefined
+      ? yield* Effect.option(JobManager.JobManager.use((jobs) => jobs.get(jobId)))
+      : Option.none()
+  const issue = optionsIssue(options, Option.getOrUndefined(last)?.target?.outputFile)
   if (issue !== undefined || workerAdapter === undefined) return yield* invalid(jobId, issue ?? "")
   const workspace = yield* workspaceOf(jobId, workerAdapter, options.jobDir)
   const simple = workspace.looks ? OutputCheck.layerPresence : OutputCheck.layerTrusting
@@ -174,7 +186,8 @@ const runOptions = Effect.fnUntraced(function* (
     concurrency: options.concurrency,
     retries: options.retries,
     retryDelay: options.retryDelay,
-    env: options.env
+    env: options.env,
+    takeOver: options.takeOver
   }
 })
 
@@ -245,12 +258,48 @@ export const cancel = (jobId: string): Effect.Effect<JobState, Core.JobError, Jo
   JobManager.JobManager.use((jobs) => jobs.cancel(jobId))
 
 /** Pauses a job. */
-export const pause = (jobId: string): Effect.Effect<JobState, Core.JobError, JobManager.JobManager> =>
-  JobManager.JobManager.use((jobs) => jobs.pause(jobId))
+export const pause = (
+  jobId: string,
+  mode: "drain" | "interrupt" | undefined
+): Effect.Effect<JobState, Core.JobError, JobManager.JobManager> =>
+  JobManager.JobManager.use((jobs) => jobs.pause(jobId, { mode }))
 
-/** Deletes a job. */
-export const remove = (jobId: string): Effect.Effect<void, Core.JobError, JobManager.JobManager> =>
-  JobManager.JobManager.use((jobs) => jobs.delete(jobId))
+/** Deletes a job, and its files where somebody says where they are. */
+export const remove = Effect.fnUntraced(function* (
+  jobId: string,
+  { jobDir, storage, workerAdapter }: DeleteOptions
+): Effect.fn.Return<void, Core.JobError, JobManager.JobManager | Scope.Scope> {
+  const issue =
+    (workerAdapter === undefined ? undefined : methodIssue("workerAdapter", workerAdapter, ["execute"])) ??
+    storageIssue(storage)
+  if (issue !== undefined) return yield* invalid(jobId, issue)
+  const jobs = yield* JobManager.JobManager
+  yield* jobs.delete(jobId, {
+    workspace: workerAdapter && (yield* workspaceOf(jobId, workerAdapter, jobDir)).service,
+    storage: storage && (yield* opened(jobId, storage))
+  })
+}, Effect.scoped)
+
+/** Runs the jobs on whose process died, one after the other. */
+export const recover = ({
+  options,
+  ...which
+}: RecoverOptions): Effect.Effect<ReadonlyArray<JobManager.Recovered>, Core.JobError, Services> =>
+  Effect.flatMap(Effect.context<Services>(), (context) =>
+    JobManager.JobManager.use((jobs) =>
+      jobs.recover({
+        ...which,
+        run: (job, takeOver) =>
+          Effect.try({
+            try: () => ({ ...options(job), ...takeOver }),
+            catch: (value) => invalid(job.id, `its options failed: ${new UserPromise.Thrown({ value }).message}`)
+          }).pipe(
+            Effect.flatMap((options) => run(job.id, options)),
+            Effect.provide(context)
+          )
+      })
+    )
+  )
 
 /** What attempts printed. */
 export const logs = (

@@ -1,4 +1,5 @@
 /** What the classes of the Promise API take. */
+import type { JobState } from "../../JobState.ts"
 import type { ArtifactStorage } from "../../promise/ArtifactStorage.ts"
 import type { JobRepository } from "../../promise/JobRepository.ts"
 import type { OutputCheck } from "../../promise/OutputCheck.ts"
@@ -34,7 +35,9 @@ export interface JobExecutionOptions {
   readonly mergeAdapter?: WorkerAdapter | undefined
   /** Joins the chunks. Default: the job file's merge command, else the chunks are the result. */
   readonly stitcher?: VideoStitcher | undefined
-  /** The final file, meant from `jobDir` unless it is absolute. A stitcher needs one. */
+  /**
+   * The final file, meant from `jobDir` unless it is absolute. A stitcher needs one. Default: that of the job's last run.
+   */
   readonly outputFile?: string | undefined
   /** How many attempts at once. Default: what suits the adapter, else the number of processors. */
   readonly concurrency?: number | undefined
@@ -56,7 +59,40 @@ export interface JobExecutionOptions {
   readonly storage?: ArtifactStorage | undefined
   /** How the storage is used. */
   readonly artifacts?: ArtifactsOptions | undefined
+  /**
+   * Whether to take a job over that another process runs, or may: `"always"` fences that one, which stops at its next
+   * append at the latest. Default: `"if-dead"`, which rejects and says who runs it.
+   */
+  readonly takeOver?: "if-dead" | "always" | undefined
 }
+
+/** Where a job's files are. */
+export interface DeleteOptions {
+  /** The adapter that rendered it: its outputs here are removed with the job. Default: they stay where they are. */
+  readonly workerAdapter?: WorkerAdapter | undefined
+  /** The job's folder. Default: the adapter's own, else the current one. */
+  readonly jobDir?: string | undefined
+  /** Where its artifacts are. Default: the manager's storage. */
+  readonly storage?: ArtifactStorage | undefined
+}
+
+/** Which jobs are run on, and how. */
+export interface RecoverOptions {
+  /** How a job is run on. */
+  readonly options: (job: JobState) => JobExecutionOptions
+  /** `"always"` takes jobs over of whose process nobody here knows whether it lives. Default: `"if-dead"`. */
+  readonly takeOver?: "if-dead" | "always" | undefined
+  /** How many runs in a row may break off without having accepted a chunk before a job is given up. Default: 3. */
+  readonly brokenOff?: number | undefined
+}
+
+/**
+ * What became of a job whose process died: `resumed` and completed; `settled` as it had been told to end; `given-up` as
+ * failed, because too many of its runs broke off; or not completed, because of an `error`.
+ */
+export type RecoveredJob =
+  | { readonly jobId: string; readonly how: "resumed" | "settled" | "given-up" }
+  | { readonly jobId: string; readonly how: "error"; readonly error: Error }
 
 /** What a manager works with. */
 export interface JobManagerOptions {
