@@ -64,7 +64,7 @@ export interface BucketOptions {
   readonly kmsKeyName?: string | undefined
   /** How large the chunks of an upload are, in bytes; rounded up to 256 KiB. One is in memory. Default: 8 MiB. */
   readonly chunkBytes?: number | undefined
-  /** How often each request is made before it fails, where it can help to make it again. Default: 6, in about 8 seconds. */
+  /** How often each request is made before it fails, where it can help to make it again. Default: 7, in about 6 seconds. */
   readonly attempts?: number | undefined
 }
 
@@ -86,7 +86,7 @@ export interface Options extends BucketOptions {
 
 const defaultChunkBytes = 8 * 1024 ** 2
 
-const defaultAttempts = 6
+const defaultAttempts = 7
 
 /** The service takes chunks of so many bytes, or multiples of it. */
 const chunkUnit = 256 * 1024
@@ -372,7 +372,7 @@ export const make = Effect.fnUntraced(function* (
   const deleteAll = (keys: ReadonlyArray<string>): Effect.Effect<void, ArtifactError> =>
     Effect.flatMap(
       Effect.partition(keys, (key) => remove(key), { concurrency: deletesAtOnce }),
-      ([[first]]) => (first === undefined ? Effect.void : Effect.fail(first))
+      ([, [first]]) => (first === undefined ? Effect.void : Effect.fail(first))
     )
 
   const url: ArtifactStorage["Service"]["url"] = Effect.fnUntraced(function* (key, { expires, method }) {

@@ -58,7 +58,9 @@ class Filling {
     } else {
       const needed = this.#bytes + piece.length
       if (needed > this.#content.length) {
-        const larger = new Uint8Array(Math.min(this.#size, Math.max(firstRoom, needed, this.#content.length * 2)))
+        // Who has filled one chunk fills another.
+        const room = this.#from > 0 ? this.#size : Math.max(firstRoom, needed, this.#content.length * 2)
+        const larger = new Uint8Array(Math.min(this.#size, room))
         larger.set(this.#content.subarray(0, this.#bytes))
         this.#content = larger
       }

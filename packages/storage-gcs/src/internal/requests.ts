@@ -54,7 +54,7 @@ const patienceOf = (call: Call): Duration.Duration =>
   Duration.sum(silence, Duration.seconds((call.body?.length ?? 0) / slowestBytesPerSecond))
 
 /** The first pause before asking again; each is twice the one before. */
-const firstPause = Duration.millis(250)
+const firstPause = Duration.millis(100)
 
 /** The longest. */
 const longestPause = Duration.seconds(16)
@@ -73,16 +73,19 @@ export const make = (client: Storage, attempts: number): Requests => {
   // As the SDK does it: an emulator is not shown a token unless that is wanted.
   const signsIn = !client.customEndpoint || client.useAuthWithCustomEndpoint === true
 
-  const signIn = Effect.fnUntraced(function* (url: string) {
+  const signIn = Effect.gen(function* () {
     if (!signsIn) return { transporter: client.authClient.fromAPIKey("").transporter, headers: new Headers() }
     const account = yield* Effect.tryPromise({ try: () => client.authClient.getClient(), catch: ofSignIn })
-    const headers = yield* Effect.tryPromise({ try: () => account.getRequestHeaders(url), catch: ofSignIn })
+    // Not for one address: a token for each would be signed anew for each.
+    const headers = yield* Effect.tryPromise({ try: () => account.getRequestHeaders(), catch: ofSignIn })
     return { transporter: account.transporter, headers }
   })
 
   /** Makes the request; whoever calls looks at the status. */
   const request = Effect.fnUntraced(function* (call: Call, responseType: "stream" | "text", signal: AbortSignal) {
-    const { headers, transporter } = yield* signIn(call.url)
+    const { headers: token, transporter } = yield* signIn
+    // The SDK keeps the ones that it has given, and gives them again.
+    const headers = new Headers(token)
     for (const [name, value] of Object.entries(call.headers ?? {})) headers.set(name, value)
     const params = Object.fromEntries(
       Object.entries(call.params ?? {}).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))

@@ -13,12 +13,12 @@ import * as Schema from "effect/Schema"
 export class Fault extends Data.TaggedError("Fault")<{
   /** The HTTP status; none where no answer came. */
   readonly status?: number | undefined
-  /** What the service calls it: `"notFound"`, `"rateLimitExceeded"`, … */
+  /** What the service calls it: `"notFound"`, `"rateLimitExceeded"`, …, or says of it where it calls it nothing. */
   readonly code: string
   /** Whether it can help to ask again. */
   readonly transient: boolean
-  /** Whether nothing was asked, because there were no credentials to ask with. */
-  readonly signIn?: boolean | undefined
+  /** Where nothing was asked, because there was no token to ask with: whether one was refused, or nobody gave any. */
+  readonly signIn?: "refused" | "unanswered" | undefined
   readonly cause: Error
 }> {}
 
@@ -37,15 +37,17 @@ const decodeBody = Schema.decodeUnknownOption(
 const transientStatuses = new Set([408, 429, 500, 502, 503, 504])
 
 /** Some of what is answered with 403 is no refusal: too much was asked at once, or is kept. */
-const isLimit = (code: string): boolean => /limitExceeded/i.test(code)
-const isQuota = (code: string): boolean => /quotaExceeded/i.test(code)
+const isLimit = (code: string): boolean => /limitExceeded|rate limit/i.test(code)
+const isQuota = (code: string): boolean => /quota/i.test(code)
 
 /** An answer that is not the one that is wanted. */
 export const ofAnswer = (asked: string, status: number, body: string): Fault => {
   const said = Option.getOrUndefined(decodeBody(body))?.error
   const message = said?.message ?? body.trim().slice(0, 500)
-  const code = said?.errors?.[0]?.reason ?? ""
-  const words = [code === "" ? "" : ` (${code})`, message === "" ? "" : `: ${message}`].join("")
+  const reason = said?.errors?.[0]?.reason ?? ""
+  // Downloads are refused in plain words.
+  const code = said === undefined ? message : reason
+  const words = [reason === "" ? "" : ` (${reason})`, message === "" ? "" : `: ${message}`].join("")
   return new Fault({
     status,
     code,
@@ -64,7 +66,10 @@ export const ofConnection = (asked: string, error: unknown): Fault =>
 export const ofNonsense = (asked: string, why: string): Fault =>
   new Fault({ code: "", transient: true, cause: new Error(`${asked}: ${why}`) })
 
-/** There are no credentials, they are not valid, or who gives tokens for them does not answer. */
+/**
+ * There are no credentials, they are not valid, or who gives tokens for them does not answer. The SDK has tried the last
+ * again by itself.
+ */
 export const ofSignIn = (error: unknown): Fault => {
   const status =
     Predicate.hasProperty(error, "response") &&
@@ -72,23 +77,21 @@ export const ofSignIn = (error: unknown): Fault => {
     Predicate.isNumber(error.response.status)
       ? error.response.status
       : undefined
-  // What has a code of the system's and no answer is trouble of the network.
-  const noAnswer =
-    status === undefined &&
-    Predicate.hasProperty(error, "code") &&
-    /^E[A-Z]/.test(String(error.code)) &&
-    isSystem(error)
+  const unanswered = status === undefined ? isNetwork(error) : transientStatuses.has(status)
   return new Fault({
     status,
     code: "",
-    signIn: true,
-    transient: status === undefined ? noAnswer : transientStatuses.has(status),
+    signIn: unanswered ? "unanswered" : "refused",
+    transient: false,
     cause: new Error(`no token could be had for the credentials: ${messageOf(error)}`)
   })
 }
 
-/** Errors of files have such codes too, of which none goes away. */
-const isSystem = (error: unknown): boolean => !Predicate.hasProperty(error, "path")
+/** Codes of the system's, but not about a file, and not of a library's. */
+const isNetwork = (error: unknown): boolean =>
+  Predicate.hasProperty(error, "code") &&
+  /^E(?!RR_)[A-Z]/.test(String(error.code)) &&
+  !Predicate.hasProperty(error, "path")
 
 /** Whether it is the bucket that is not there. The service says so in words only. */
 export const isBucketMissing = ({ cause, status }: Fault): boolean =>
@@ -103,8 +106,8 @@ export const isUploadGone = ({ status }: Fault): boolean => status === 404 || st
 
 /** The reason. A condition that was not met is `Exists` for who writes, and `Changed` for who reads. */
 export const reasonOf = (fault: Fault, writes: boolean): ArtifactError["reason"] => {
-  const { code, signIn = false, status, transient } = fault
-  if (signIn) return transient ? "Unavailable" : "Unauthorized"
+  const { code, signIn, status } = fault
+  if (signIn !== undefined) return signIn === "refused" ? "Unauthorized" : "Unavailable"
   if (status === 401 || (status === 403 && !isLimit(code) && !isQuota(code))) return "Unauthorized"
   if (status === 412) return writes ? "Exists" : "Changed"
   if (status === 413) return "TooLarge"
