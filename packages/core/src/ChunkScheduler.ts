@@ -21,7 +21,6 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Defect from "./internal/Defect.ts"
@@ -29,38 +28,15 @@ import * as LogTail from "./internal/LogTail.ts"
 import type { JobEvent } from "./JobEvent.ts"
 import type { Chunk } from "./JobSpec.ts"
 import * as OutputCheck from "./OutputCheck.ts"
+import * as RetryPolicy from "./RetryPolicy.ts"
 import * as VideoFormat from "./VideoFormat.ts"
 import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
-import {
-  isRetryable,
-  OutputInvalid,
-  Stalled,
-  TimedOut,
-  WorkerError,
-  WorkerLost,
-  type WorkerReason
-} from "./WorkerError.ts"
+import { OutputInvalid, Stalled, TimedOut, WorkerError, WorkerLost, type WorkerReason } from "./WorkerError.ts"
 import * as Workspace from "./Workspace.ts"
 
-/** How attempts are repeated and bounded. */
-export interface RetryPolicy {
-  /** How often a chunk is tried again after its first attempt failed. Default: 2. */
-  readonly retries?: number | undefined
-  /** The first delay before a chunk is tried again; doubles each time, give or take 20 %. Default: 1 second. */
-  readonly retryDelay?: Duration.Input | undefined
-  /** No delay is longer. Default: 30 seconds. */
-  readonly maxRetryDelay?: Duration.Input | undefined
-  /** How long one attempt may take, its output check included. Default: no limit. */
-  readonly attemptTimeout?: Duration.Input | undefined
-  /** How long an attempt may give no sign of life (no frame, line or heartbeat). Default: no limit. */
-  readonly stallTimeout?: Duration.Input | undefined
-  /** How long throttled attempts are repeated without one success of any chunk. Default: 15 minutes. */
-  readonly throttleTimeout?: Duration.Input | undefined
-}
-
 /** What to schedule, beside the chunks. */
-export interface Options extends RetryPolicy {
+export interface Options extends RetryPolicy.RetryPolicy {
   readonly jobId: string
   readonly run: number
   /** How many attempts at once. Default: what suits the adapter; never more than it can take. */
@@ -96,14 +72,6 @@ export class ChunkFailed extends Schema.TaggedError<ChunkFailed>()("ChunkFailed"
   }
 }
 
-/** What {@link RetryPolicy} is where the caller does not say. */
-export const defaults = {
-  retries: 2,
-  retryDelay: Duration.seconds(1),
-  maxRetryDelay: Duration.seconds(30),
-  throttleTimeout: Duration.minutes(15)
-} as const
-
 /** How many characters of what an attempt printed go into its last event. */
 const logLimit = 4096
 
@@ -114,57 +82,10 @@ const backlog = { least: 256, perSlot: 8 }
 export const concurrencyOf = (info: WorkerAdapter.WorkerAdapterInfo, asked?: number): number =>
   Math.max(1, Math.min(Math.floor(asked ?? info.concurrency ?? 1) || 1, info.maxConcurrency ?? Infinity))
 
-/** How many milliseconds to wait after the given number of failures: exponential, capped, give or take 20 %. */
-export const backoff = (policy: RetryPolicy, failures: number): Effect.Effect<number> =>
-  Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => {
-    const first = Duration.toMillis(policy.retryDelay ?? defaults.retryDelay)
-    const most = Duration.toMillis(policy.maxRetryDelay ?? defaults.maxRetryDelay)
-    // 2 ** 32 times anything but nothing is more than any delay.
-    return Math.round(Math.min(most, first * 2 ** Math.min(failures - 1, 32) * jitter))
-  })
-
-/** What has been tried of one thing, and how it failed; being throttled is not failing. */
-export interface Tries {
-  failures: number
-  throttled: number
-  /** Since when it has been throttled and nothing else, in milliseconds since the epoch. */
-  throttledSince: number | undefined
-}
-
-/** Nothing was tried yet. */
-export const makeTries = (): Tries => ({ failures: 0, throttled: 0, throttledSince: undefined })
-
-/**
- * Counts a failed attempt, and gives the milliseconds after which to try again; `undefined` to give up. `lastSuccess` is
- * when something else last succeeded: as long as that happens, being throttled is no reason to give up.
- */
-export const delayOf = (
-  policy: RetryPolicy,
-  tries: Tries,
-  reason: WorkerReason,
-  now: number,
-  lastSuccess: number = -Infinity
-): Effect.Effect<number | undefined> => {
-  if (!isRetryable(reason)) return Effect.undefined
-  if (reason._tag === "Throttled") {
-    tries.throttledSince ??= now
-    const limit = Duration.toMillis(policy.throttleTimeout ?? defaults.throttleTimeout)
-    const left = Math.max(lastSuccess, tries.throttledSince) + limit - now
-    if (left <= 0) return Effect.undefined
-    const told = reason.retryAfterMs
-    const delay = told === undefined ? backoff(policy, ++tries.throttled) : Effect.succeed(told)
-    return Effect.map(delay, (ms) => Math.min(ms, left))
-  }
-  tries.throttledSince = undefined
-  tries.throttled = 0
-  // Not `>`: what is no number allows no retry.
-  return ++tries.failures <= (policy.retries ?? defaults.retries) ? backoff(policy, tries.failures) : Effect.undefined
-}
-
 /** A chunk on its way. */
 interface Entry {
   readonly chunk: Chunk
-  readonly tries: Tries
+  readonly tries: RetryPolicy.Tries
   /** How often it was started. */
   attempts: number
 }
@@ -265,7 +186,7 @@ const renderAll = Effect.fnUntraced(function* (
   let format = options.format ?? {}
   let lastSuccess = now()
 
-  const entryOf = (chunk: Chunk): Entry => ({ chunk, tries: makeTries(), attempts: 0 })
+  const entryOf = (chunk: Chunk): Entry => ({ chunk, tries: RetryPolicy.makeTries(), attempts: 0 })
   const oneLess = (): void => {
     if (--remaining === 0) Queue.endUnsafe(due)
   }
@@ -455,7 +376,7 @@ const renderAll = Effect.fnUntraced(function* (
     const last = error
     // Two processes that write one file would spoil each other's work.
     const unsafe = signs.notStopped !== undefined && !WorkerAdapter.namesOutput(chunk.command, chunk.outputFile)
-    const delay = unsafe ? Effect.undefined : delayOf(options, entry.tries, last.reason, now(), lastSuccess)
+    const delay = unsafe ? Effect.undefined : RetryPolicy.delayOf(options, entry.tries, last.reason, now(), lastSuccess)
     return Effect.map(delay, (afterMs) => {
       emit(afterMs === undefined ? ended : { ...ended, retryInMs: afterMs })
       return afterMs === undefined

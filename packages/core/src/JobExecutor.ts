@@ -25,6 +25,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChunkIndex from "./internal/ChunkIndex.ts"
 import * as Defect from "./internal/Defect.ts"
+import * as JobEnding from "./internal/JobEnding.ts"
 import * as AcceptedPrefix from "./AcceptedPrefix.ts"
 import * as ChunkScheduler from "./ChunkScheduler.ts"
 import * as FrameRate from "./FrameRate.ts"
@@ -34,6 +35,7 @@ import { type JobRequest, type JobWriter, RepositoryError, Unavailable } from ".
 import * as JobSpec from "./JobSpec.ts"
 import type { JobFold, JobState } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
+import * as RetryPolicy from "./RetryPolicy.ts"
 import * as VideoFormat from "./VideoFormat.ts"
 import { type ChunkOutput, InputsNotConsumed, StitchError, type VideoStitcher } from "./VideoStitcher.ts"
 import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
@@ -42,7 +44,7 @@ import { TimedOut, type WorkerError, WorkerLost, type WorkerReason } from "./Wor
 import * as Workspace from "./Workspace.ts"
 
 /** How a job is run. */
-export interface Options extends ChunkScheduler.RetryPolicy {
+export interface Options extends RetryPolicy.RetryPolicy {
   /** The final file, meant from the job's folder unless it is absolute. A stitcher needs one. */
   readonly outputFile?: string | undefined
   /** The final file's container as the stitcher knows it. Default: the file's extension says. */
@@ -238,7 +240,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
       Effect.flatMap((joins) => Effect.all(joins, { concurrency: "unbounded", discard: true }))
     )
     const obey = Effect.fnUntraced(function* (wish: JobRequest) {
-      const how = wish._tag === "Cancel" ? "cancelled" : "paused"
+      const how = JobEnding.outcomeOf(wish)
       // On record first: should this process die before the run has ended, nobody runs it on unasked.
       yield* append([{ _tag: "StopRequested", how }]).pipe(Effect.timeout(wishAppendTimeout), Effect.ignore)
       if (how === "cancelled") return yield* new JobCancelled()
@@ -410,7 +412,7 @@ const makeFinish = Effect.fnUntraced(function* (
     outputFile !== undefined && WorkerAdapter.namesOutput(mergeCommand, outputFile)
       ? yield* workspace.stage(outputFile)
       : undefined
-  const tries = ChunkScheduler.makeTries()
+  const tries = RetryPolicy.makeTries()
   const merge = Effect.fnUntraced(function* (attempt: number): Effect.fn.Return<void, WorkerError> {
     const mergeJob: WorkerJob = {
       id: `${job.id}/merge/${writer.run}.${attempt}`,
@@ -442,7 +444,7 @@ const makeFinish = Effect.fnUntraced(function* (
     )
     yield* Effect.catch(merging, (error) =>
       Effect.gen(function* () {
-        const afterMs = yield* ChunkScheduler.delayOf(options, tries, error.reason, yield* Clock.currentTimeMillis)
+        const afterMs = yield* RetryPolicy.delayOf(options, tries, error.reason, yield* Clock.currentTimeMillis)
         if (afterMs === undefined) return yield* error
         yield* Effect.sleep(afterMs)
         yield* merge(attempt + 1)

@@ -21,12 +21,14 @@ import * as ArtifactLayout from "./ArtifactLayout.ts"
 import { ArtifactStorage } from "./ArtifactStorage.ts"
 import * as JobArtifacts from "./JobArtifacts.ts"
 import { InvalidRequest, JobCancelled, JobError, type JobReason } from "./JobError.ts"
-import * as OpenAttempts from "./internal/OpenAttempts.ts"
-import type { ErrorSummary, JobRecord } from "./JobEvent.ts"
+import * as JobEnding from "./internal/JobEnding.ts"
+import * as JobJournal from "./internal/JobJournal.ts"
+import type { OpenAttempt } from "./internal/OpenAttempts.ts"
+import type { JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
-import { Fenced, JobRepository, type JobRequest, type JobSummary, NotFound, RepositoryError } from "./JobRepository.ts"
+import { Fenced, JobRepository, type JobRequest, type JobSummary, RepositoryError } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
-import { hasEnded, type JobState, type JobStatus, makeFold } from "./JobState.ts"
+import { hasEnded, type JobState, type JobStatus, runsBrokenOff } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as Progress from "./Progress.ts"
 import * as VideoStitcher from "./VideoStitcher.ts"
@@ -202,26 +204,8 @@ const make = Effect.gen(function* () {
     (reason: JobReason): JobError =>
       new JobError({ jobId, reason })
 
-  /** Folds a job's journal: `readOn` reads on from where the fold is. */
-  const follow = (jobId: string) => {
-    const folding = makeFold(jobId)
-    const attempts = OpenAttempts.make()
-    const take = (record: JobRecord): void => {
-      folding.apply(record)
-      attempts.apply(record)
-    }
-    const readOn: Effect.Effect<JobState, RepositoryError> = Effect.suspend(() =>
-      Stream.runForEachArray(repository.read(jobId, folding.state()?.revision ?? 0), (records) =>
-        Effect.sync(() => records.forEach(take))
-      )
-    ).pipe(
-      Effect.andThen(Effect.sync(folding.state)),
-      Effect.filterOrFail(Predicate.isNotUndefined, () => new RepositoryError({ jobId, reason: new NotFound() }))
-    )
-    return { apply: folding.apply, openAttempts: attempts.all, readOn }
-  }
-
-  const read = (jobId: string): Effect.Effect<JobState, RepositoryError> => Effect.suspend(() => follow(jobId).readOn)
+  const { follow, read } = JobJournal.make(repository)
+  const { end, settle } = JobEnding.make(repository, active)
 
   const create: JobManager["Service"]["create"] = Effect.fn("JobManager.create")(function* (input, options = {}) {
     const spec = yield* JobSpec.decode(input).pipe(Effect.mapError((reason) => new JobError({ reason })))
@@ -325,7 +309,7 @@ const make = Effect.gen(function* () {
   const reap = (
     adapter: WorkerAdapter.WorkerAdapter["Service"],
     jobId: string,
-    left: ReadonlyArray<OpenAttempts.OpenAttempt>
+    left: ReadonlyArray<OpenAttempt>
   ): Effect.Effect<ReadonlyArray<string>> =>
     adapter.reap(jobId, left.map(({ handle }) => handle).filter(Predicate.isNotUndefined)).pipe(
       Effect.map(({ leftover }) => leftover),
@@ -362,25 +346,22 @@ const make = Effect.gen(function* () {
 
   const recoverOne = Effect.fnUntraced(function* (
     jobId: string,
-    { brokenOff = defaultBrokenOff, run, takeOver }: RecoverOptions
+    { brokenOff = defaultBrokenOff, run, takeOver = "if-dead" }: RecoverOptions
   ): Effect.fn.Return<Recovered, JobError> {
     const state = yield* get(jobId)
-    const takingOver = { takeOver: takeOver ?? "if-dead" }
-    const settle = (how: "cancelled" | "failed" | "paused", error?: ErrorSummary) =>
-      Effect.scoped(settleIdle(jobId, how, takingOver, error)).pipe(Effect.mapError(failing(jobId)))
+    const broken = runsBrokenOff(state)
     if (state.stopping !== undefined) {
-      yield* settle(state.stopping)
+      yield* Effect.mapError(settle(jobId, state.stopping, { takeOver }), failing(jobId))
       return { jobId, how: "settled" }
     }
-    const accepted = state.chunks.some(({ acceptedBy }) => acceptedBy?.run === state.run)
-    const broken = accepted ? 0 : (state.brokenOff ?? 0) + 1
     if (broken >= brokenOff) {
       const message = `its process died in ${broken} runs in a row, none of which accepted a chunk: find out why (its log, memory, disk), then resume it by hand`
       yield* Effect.logError(`job ${jobId} is given up: ${message}`)
-      yield* settle("failed", { _tag: "BrokenOff", message })
+      const error = { _tag: "BrokenOff", message }
+      yield* Effect.mapError(settle(jobId, "failed", { takeOver, error }), failing(jobId))
       return { jobId, how: "given-up" }
     }
-    yield* run === undefined ? start(jobId, takingOver) : run(state, takingOver)
+    yield* run === undefined ? start(jobId, { takeOver }) : run(state, { takeOver })
     return { jobId, how: "resumed" }
   })
 
@@ -494,56 +475,6 @@ const make = Effect.gen(function* () {
       : storage.get(ArtifactLayout.logKey({ jobId, run, chunkId, attempt }))
     ).pipe(Stream.mapError(failing(jobId)))
 
-  /**
-   * Ends a job that nobody runs; else asks whoever does, and waits until nobody does. Looks again every second: its owner
-   * may have died, or another run have begun, which has to be asked as well.
-   */
-  const end = Effect.fnUntraced(function* (
-    jobId: string,
-    after: number,
-    request: JobRequest
-  ): Effect.fn.Return<void, RepositoryError> {
-    const { readOn } = follow(jobId)
-    let asked: number | undefined
-    while (true) {
-      const idle = yield* Effect.scoped(endIdle(jobId, request)).pipe(
-        Effect.as(true),
-        Effect.catchReason("RepositoryError", "Running", () => Effect.succeed(false))
-      )
-      if (idle) return
-      const { run } = yield* readOn
-      if (run !== asked) yield* repository.request(jobId, request)
-      asked = run
-      yield* Effect.timeoutOption(ended(jobId, after), "1 second")
-    }
-  })
-
-  /** Waits for the end of the run that is under way. Elsewhere, it stands in the journal a moment before it is over. */
-  const ended = (jobId: string, after: number): Effect.Effect<void, RepositoryError> => {
-    const here = active.get(jobId)
-    if (here !== undefined) return Deferred.await(here)
-    return repository
-      .changes(jobId, after)
-      .pipe(Stream.takeUntil(isRunEnd), Stream.runDrain, Effect.andThen(Effect.sleep("10 millis")))
-  }
-
-  const endIdle = (jobId: string, request: JobRequest) => settleIdle(jobId, outcomeOf(request), { takeOver: "if-dead" })
-
-  /** Says how a job that nobody runs has ended. */
-  const settleIdle = Effect.fnUntraced(function* (
-    jobId: string,
-    how: "cancelled" | "failed" | "paused",
-    options: { readonly takeOver: "if-dead" | "always" },
-    error?: ErrorSummary
-  ) {
-    const writer = yield* repository.openWriter(jobId, options)
-    // Its run may have ended since we looked.
-    const { status } = yield* read(jobId)
-    if (hasEnded(status) || status === how) return
-    const why = error === undefined ? undefined : { error }
-    yield* writer.append([{ _tag: "RunEnded", run: writer.run, how, ...why, leftover: [] }])
-  })
-
   return JobManager.of({
     create,
     run,
@@ -567,10 +498,6 @@ export const layer: Layer.Layer<
   never,
   JobRepository | WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace
 > = Layer.effect(JobManager, make)
-
-const outcomeOf = (request: JobRequest): "cancelled" | "paused" => (request._tag === "Cancel" ? "cancelled" : "paused")
-
-const isRunEnd = ({ event }: JobRecord): boolean => event._tag === "RunEnded"
 
 const attemptLog = ({ at, event, run }: JobRecord): AttemptLog | undefined => {
   if (event._tag !== "AttemptEnded" && event._tag !== "ChunkAccepted") return undefined

@@ -70,6 +70,10 @@ export const unfinished = (framesDone: number, framesTotal: number): number =>
 export const hasEnded = (status: JobStatus): boolean =>
   status === "completed" || status === "failed" || status === "cancelled"
 
+/** How many runs in a row broke off without having accepted a chunk, the last one of a job whose process died included. */
+export const runsBrokenOff = ({ brokenOff = 0, chunks, run, status }: JobState): number =>
+  status !== "running" || chunks.some(({ acceptedBy }) => acceptedBy?.run === run) ? 0 : brokenOff + 1
+
 /** A fold in progress: takes the journal's records in order, each in constant time but for the start and end of runs. */
 export interface JobFold {
   readonly apply: (record: JobRecord) => void

@@ -134,15 +134,6 @@ describe("ChunkScheduler", () => {
       })
     )
 
-    it.effect("jitters delays by at most 20 %", () =>
-      Effect.gen(function* () {
-        const policy = { retryDelay: "1 second" } as const
-        const delays = yield* Effect.replicateEffect(ChunkScheduler.backoff(policy, 1), 200)
-        assert.isTrue(delays.every((ms) => ms >= 800 && ms <= 1200))
-        assert.isAbove(new Set(delays).size, 50)
-      })
-    )
-
     for (const reason of [
       Fakes.reasonOf.failed,
       Fakes.reasonOf.lost,
