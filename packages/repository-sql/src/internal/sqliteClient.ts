@@ -25,13 +25,15 @@ const keptStatements = 100
 export const codeOf = (cause: unknown): number =>
   Predicate.hasProperty(cause, "errno") && Predicate.isNumber(cause.errno) ? cause.errno & 0xff : 0
 
-/** What `node:sqlite` throws, with the number where `effect/sql` looks for it. */
+/** What `node:sqlite` or the system throws, with SQLite's number where `effect/sql` looks for it. */
 class SqliteFailure extends Error {
   readonly errno: number
+  readonly code: string | undefined
 
-  constructor(cause: unknown) {
-    super(Predicate.isError(cause) ? cause.message : String(cause), { cause })
-    this.errno = Predicate.hasProperty(cause, "errcode") && Predicate.isNumber(cause.errcode) ? cause.errcode : 0
+  constructor(thrown: unknown) {
+    super(Predicate.isError(thrown) ? thrown.message : String(thrown))
+    this.errno = Predicate.hasProperty(thrown, "errcode") && Predicate.isNumber(thrown.errcode) ? thrown.errcode : 0
+    this.code = Predicate.hasProperty(thrown, "code") && Predicate.isString(thrown.code) ? thrown.code : undefined
   }
 }
 
@@ -57,7 +59,7 @@ const isInput = (value: unknown): value is SQLInputValue =>
   value instanceof Uint8Array
 
 const inputs = (params: ReadonlyArray<unknown>): ReadonlyArray<SQLInputValue> =>
-  params.map((value) => (isInput(value) ? value : value === undefined ? null : String(value)))
+  params.map((value) => (isInput(value) ? value : null))
 
 /** What a path stands for now. */
 const identify = (filename: string): string | undefined => {
@@ -93,11 +95,18 @@ export const open = (filename: string): Effect.Effect<SqlClient.SqlClient, SqlEr
       return statement
     }
 
+    const isThere = (): void => {
+      if (identify(filename) === opened) return
+      if (database.isOpen && database.isTransaction) database.exec("ROLLBACK")
+      throw new Replaced(`${filename} was deleted or replaced while it was open`)
+    }
+
     const run = <A>(sql: string, use: (statement: StatementSync) => A): Effect.Effect<A, SqlError> =>
       attempt("execute", () => {
+        isThere()
         const result = use(prepare(sql))
-        // Afterwards, also for what was committed.
-        if (identify(filename) !== opened) throw new Replaced(`${filename} was deleted or replaced while it was open`)
+        // Afterwards as well: what was committed to a file that is gone does not count.
+        isThere()
         return result
       })
 
@@ -118,9 +127,7 @@ export const open = (filename: string): Effect.Effect<SqlClient.SqlClient, SqlEr
     }
 
     // An append that returned is on the disk, also when the power goes: `FULL` syncs the log with every commit.
-    yield* attempt("open", () =>
-      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000")
-    )
+    yield* attempt("open", () => database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"))
 
     return yield* SqlClient.make({
       ...SqlClient.makeSqliteAcquirers({

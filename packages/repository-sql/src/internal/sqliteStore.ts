@@ -119,13 +119,16 @@ const explain =
     const { cause } = error.reason
     if (sqliteClient.codeOf(cause) === code.corrupt) return new Corrupt({ where: `${filename}: ${error.message}` })
     if (cause instanceof sqliteClient.Replaced) {
-      return unavailable(`${cause.message}: put it back where it was, and start this process anew`, cause)
+      return unavailable(`${cause.message}: put it back where it was, and start this process anew`)
     }
     if (isLocked(error)) {
       const waited = Duration.format(patience)
-      return unavailable(`${filename} is locked by another program for ${waited}: find out which one it is`, cause)
+      return unavailable(`${filename} is locked by another program for ${waited}: find out which one it is`)
     }
-    return unavailable(`cannot use ${filename}: ${advice(cause) ?? error.message}`, cause)
+    const what = advice(cause)
+    return what === undefined
+      ? unavailable(`cannot use ${filename}: ${error.message}`)
+      : unavailable(`cannot use ${filename}: ${what}`, cause)
   }
 
 /** What to do about an error of SQLite or of the system. */
@@ -142,7 +145,7 @@ const advice = (cause: unknown): string | undefined => {
     case code.noDatabase:
       return "it is no SQLite database: use another file"
   }
-  switch (systemCode(cause) ?? systemCode(Predicate.hasProperty(cause, "cause") ? cause.cause : undefined)) {
+  switch (Predicate.hasProperty(cause, "code") ? cause.code : undefined) {
     case "EACCES":
     case "EPERM":
       return readOnly
@@ -163,8 +166,5 @@ const advice = (cause: unknown): string | undefined => {
 
 const readOnly =
   "it may only be read: let this user write to the file and its folder (SQLite keeps files beside it), or use another one"
-
-const systemCode = (cause: unknown): string | undefined =>
-  Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : undefined
 
 const describe = (cause: unknown): string => (Predicate.isError(cause) ? cause.message : String(cause))
