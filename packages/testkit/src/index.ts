@@ -1,5 +1,6 @@
 export * as ArtifactStorageContract from "./ArtifactStorageContract.ts"
 export * as Contract from "./Contract.ts"
+export * as FailPoints from "./FailPoints.ts"
 export * as FakeArtifactStorage from "./FakeArtifactStorage.ts"
 export * as FakeFiles from "./FakeFiles.ts"
 export * as FakeMachine from "./FakeMachine.ts"
