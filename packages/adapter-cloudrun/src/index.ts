@@ -1,1 +1,2 @@
-/** The package’s public modules. */
+export * as CloudRunAdapter from "./CloudRunAdapter.ts"
+export * as CloudRunPlugin from "./CloudRunPlugin.ts"

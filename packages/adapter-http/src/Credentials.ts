@@ -31,6 +31,8 @@ export interface Credentials {
   readonly renewable: boolean
   /** The names of headers that hold secrets, beside `authorization`: they are left out of traces. */
   readonly secret: ReadonlyArray<string>
+  /** What to do where they are not accepted (401), or may not do what they ask for (403). Default: set others. */
+  readonly help?: { readonly unknown: string; readonly forbidden: string } | undefined
 }
 
 /** Secrets that are shared with the worker, or with what stands before it. All that are given are sent. */
@@ -94,7 +96,8 @@ export const all = (credentials: ReadonlyArray<Credentials>): Credentials => ({
       (given, { headers }) => Effect.map(headers(request), (more) => ({ ...given, ...more }))
     ),
   renewable: credentials.some(({ renewable }) => renewable),
-  secret: credentials.flatMap(({ secret }) => secret)
+  secret: credentials.flatMap(({ secret }) => secret),
+  help: credentials.findLast(({ help }) => help !== undefined)?.help
 })
 
 /** The credentials that shared secrets make. */

@@ -17,16 +17,31 @@ const atLeastOne = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
 const variable = Schema.NonEmptyString
 
+/** The variables that hold secrets which are shared with a worker: `HttpWorkerAdapter.EndpointOptions.auth`. */
+export const AuthConfig = Schema.Struct({
+  bearer: Schema.optionalKey(variable),
+  key: Schema.optionalKey(Schema.Struct({ header: Schema.NonEmptyString, value: variable })),
+  secret: Schema.optionalKey(variable)
+})
+
+/** Reads the variables. */
+export const secretsOf = ({
+  bearer,
+  key,
+  secret
+}: typeof AuthConfig.Type): Effect.Effect<Credentials.Auth, Config.ConfigError> =>
+  Config.unwrap<Credentials.Auth>({
+    ...(bearer === undefined ? undefined : { bearer: Config.Redacted(bearer) }),
+    ...(key === undefined
+      ? undefined
+      : { key: { header: Config.succeed(key.header), value: Config.Redacted(key.value) } }),
+    ...(secret === undefined ? undefined : { secret: Config.Redacted(secret) })
+  })
+
 /** The options of {@link worker}: `HttpWorkerAdapter.EndpointOptions`, with variables in place of secrets. */
 export const WorkerConfig = Schema.Struct({
   url: Schema.String.check(Schema.isPattern(/^https?:\/\//, { message: "must be an http or https URL" })),
-  auth: Schema.optionalKey(
-    Schema.Struct({
-      bearer: Schema.optionalKey(variable),
-      key: Schema.optionalKey(Schema.Struct({ header: Schema.NonEmptyString, value: variable })),
-      secret: Schema.optionalKey(variable)
-    })
-  ),
+  auth: Schema.optionalKey(AuthConfig),
   headers: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   concurrency: Schema.optionalKey(atLeastOne),
   maxConcurrency: Schema.optionalKey(atLeastOne),
@@ -38,14 +53,6 @@ export const WorkerConfig = Schema.Struct({
   name: Schema.optionalKey(Schema.NonEmptyString)
 })
 
-const secretsOf = ({ bearer, key, secret }: NonNullable<(typeof WorkerConfig.Type)["auth"]>) => ({
-  ...(bearer === undefined ? undefined : { bearer: Config.Redacted(bearer) }),
-  ...(key === undefined
-    ? undefined
-    : { key: { header: Config.succeed(key.header), value: Config.Redacted(key.value) } }),
-  ...(secret === undefined ? undefined : { secret: Config.Redacted(secret) })
-})
-
 /** Chunks on an HTTP endpoint. */
 export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Config.ConfigError> = Plugin.definePlugin({
   kind: "worker",
@@ -53,9 +60,5 @@ export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Config.ConfigE
   apiVersion: 1,
   config: WorkerConfig,
   layer: ({ auth = {}, ...options }) =>
-    Layer.unwrap(
-      Effect.map(Config.unwrap<Credentials.Auth>(secretsOf(auth)), (secrets) =>
-        HttpWorkerAdapter.layer({ ...options, auth: secrets })
-      )
-    )
+    Layer.unwrap(Effect.map(secretsOf(auth), (secrets) => HttpWorkerAdapter.layer({ ...options, auth: secrets })))
 })

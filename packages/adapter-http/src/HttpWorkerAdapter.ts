@@ -224,15 +224,17 @@ export const make = Effect.fnUntraced(function* (
       const { headers, status } = response
       // What is wrong is known by now: its words are waited for, but not for long.
       const said = yield* body.text(response, maxReplyBytes).pipe(Effect.timeout(idleTimeout), Effect.option)
-      const words = Option.getOrElse(said, () => "")
-      const reply = decodeErrorReply(words)
+      const text = Option.getOrElse(said, () => "")
+      const reply = Option.getOrUndefined(decodeErrorReply(text))
       const isAuth = status === 401 || status === 403
-      if (Option.isSome(reply) && reply.value._tag === "Error" && !isAuth) {
-        return yield* WorkerAnswer.settle({ adapter: name, job, reply: reply.value, signal })
+      if (reply?._tag === "Error" && !isAuth) {
+        return yield* WorkerAnswer.settle({ adapter: name, job, reply, signal })
       }
+      const words = reply?._tag === "Error" ? reply.error.reason.message : text
       const now = yield* Clock.currentTimeMillis
       const elapsedMs = now - startedAt
-      return yield* fail(statusFault.reasonOf({ status, headers, body: words, elapsedMs, maxDurationMs, now, url }))
+      const { help } = credentials
+      return yield* fail(statusFault.reasonOf({ status, headers, words, help, elapsedMs, maxDurationMs, now, url }))
     })
 
     const send = Effect.fnUntraced(function* (rejected: Credentials.Headers | undefined) {

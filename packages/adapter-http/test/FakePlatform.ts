@@ -12,7 +12,7 @@ export interface Rules {
   /** Where requests are passed on to. */
   readonly worker: string
   /** Looks at a request before the worker gets it. */
-  readonly guard: (request: http.IncomingMessage) => Refusal | undefined
+  readonly guard: (request: http.IncomingMessage) => Refusal | undefined | Promise<Refusal | undefined>
   /** The largest body that it takes, in bytes. */
   readonly maxBodyBytes: number
   /** What it says to a larger one. */
@@ -36,13 +36,13 @@ export const make = (rules: Rules): Effect.Effect<FakePlatform, never, Scope.Sco
   let serving = 0
   let passed = 0
 
-  const listener: http.RequestListener = (request, response) => {
+  const serve = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
     const refuse = ({ body = "", headers = {}, status }: Refusal) => {
       if (response.headersSent) return void response.destroy()
       // Nothing of the body has to be read for that.
       response.writeHead(status, { ...headers, connection: "close" }).end(body)
     }
-    const refusal = rules.guard(request)
+    const refusal = await rules.guard(request)
     if (refusal !== undefined) return refuse(refusal)
     if (Number(request.headers["content-length"] ?? Infinity) > rules.maxBodyBytes) return refuse(rules.tooLarge)
     if (serving >= rules.capacity) return refuse(rules.full)
@@ -75,7 +75,7 @@ export const make = (rules: Rules): Effect.Effect<FakePlatform, never, Scope.Sco
     Effect.promise(
       () =>
         new Promise<http.Server>((resolve) => {
-          const server = http.createServer(listener)
+          const server = http.createServer((request, response) => void serve(request, response))
           server.on("connection", (socket) => {
             sockets.add(socket)
             socket.once("close", () => sockets.delete(socket))

@@ -158,6 +158,20 @@ describe("credentials", () => {
     })
   )
 
+  it.live("that are not good say what to do about that", () =>
+    Effect.gen(function* () {
+      const help = { unknown: "ask for a new one", forbidden: "ask somebody" }
+      const credentials = { renewable: false, secret: [], headers: () => Effect.succeed({}), help }
+      for (const [status, fix] of [
+        [401, help.unknown],
+        [403, help.forbidden]
+      ] as const) {
+        const { url } = yield* FakeWorker.make({ guard: () => ({ status }) })
+        assert.include(failureOf(yield* run({ url, credentials })).message, fix)
+      }
+    })
+  )
+
   it.live("that cannot be had fail the attempt with their own reason", () =>
     Effect.gen(function* () {
       const down = new WorkerError.Transport({ cause: new Error("no tokens today") })
@@ -553,7 +567,9 @@ describe("an answer with another status", () => {
         )
       }
       for (const status of [401, 403]) {
-        assert.include(yield* refused({ status, body }), { _tag: "Refused", why: "Unauthorized" })
+        const reason = yield* refused({ status, body })
+        assert.include(reason, { _tag: "Refused", why: "Unauthorized" })
+        assert.match(reason.message, /: stopped after 5 ms/)
       }
     })
   )

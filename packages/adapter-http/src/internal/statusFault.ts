@@ -14,8 +14,10 @@ import { describe } from "./target.ts"
 export interface Failed {
   readonly status: number
   readonly headers: Headers.Headers
-  /** The beginning of the body. */
-  readonly body: string
+  /** What the body says. */
+  readonly words: string
+  /** What to do about credentials that are not good. */
+  readonly help: { readonly unknown: string; readonly forbidden: string } | undefined
   /** How long it took, in milliseconds. */
   readonly elapsedMs: number
   /** How long it can take at most, in milliseconds, where that is known. */
@@ -44,11 +46,17 @@ const retryAfterMs = ({ headers, now }: Failed): number | undefined => {
 export const isAtLimit = (elapsedMs: number, maxDurationMs: number | undefined): boolean =>
   maxDurationMs !== undefined && elapsedMs >= maxDurationMs * 0.99
 
+/** What to do about secrets that are shared with the worker. */
+const sharedHelp = {
+  unknown: "it does not know these credentials: set auth to what the worker expects",
+  forbidden: "these credentials may not call it: allow them to, or set others"
+}
+
 /** The reason for which it failed. */
 export const reasonOf = (failed: Failed): WorkerReason => {
-  const { elapsedMs, headers, maxDurationMs, status, url } = failed
+  const { elapsedMs, headers, help = sharedHelp, maxDurationMs, status, url } = failed
   const from = describe(url)
-  const words = failed.body.trim()
+  const words = failed.words.trim()
   const said = `${from} answered ${status}${words === "" ? "" : `: ${WorkerAnswer.excerpt(words)}`}`
   const refused = (why: Refused["why"], fix: string) => new Refused({ why, fix: `${fix} (${said})` })
   const transport = () => new Transport({ cause: new Error(said) })
@@ -66,9 +74,9 @@ export const reasonOf = (failed: Failed): WorkerReason => {
   }
   switch (status) {
     case 401:
-      return refused("Unauthorized", "it does not know these credentials: set auth to what the worker expects")
+      return refused("Unauthorized", help.unknown)
     case 403:
-      return refused("Unauthorized", "these credentials may not call it: allow them to, or set others")
+      return refused("Unauthorized", help.forbidden)
     case 404:
     case 410:
       return refused("NotFound", "there is no worker at this address: set url, with its path")
