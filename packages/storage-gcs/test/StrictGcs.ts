@@ -16,6 +16,7 @@ import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import type { Readable } from "node:stream"
+import { buffer } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
 import { setTimeout as delay } from "node:timers/promises"
 import {
@@ -534,9 +535,7 @@ const open = async () => {
         request.socket.destroy()
         return {}
       }
-      const pieces: Array<Uint8Array> = []
-      for await (const piece of request) pieces.push(Buffer.from(piece))
-      const content = Buffer.concat(pieces)
+      const content = await buffer(request)
       if (fault !== undefined && "slow" in fault) {
         await delay(fault.slow)
         if (response.destroyed || request.socket.destroyed) return {}
