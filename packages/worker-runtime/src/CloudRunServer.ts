@@ -93,4 +93,4 @@ export const layer = <E = never>(options: Options<E>): Layer.Layer<WorkerServer.
  * second signal ends the process as it does any other.
  */
 export const run = <E = never>(options: Options<E>): Effect.Effect<void, MakeError | E> =>
-  Effect.provide(endSignal.next, layer(options))
+  Effect.raceFirst(Layer.launch(layer(options)), endSignal.next)

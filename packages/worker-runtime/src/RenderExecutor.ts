@@ -167,7 +167,7 @@ export const make = (
 
       const staged =
         outputFile !== undefined && WorkerAdapter.namesOutput(command, outputFile)
-          ? yield* Effect.catch(workspace.stage(outputFile), (error) => fail(reasonOf(error)))
+          ? yield* Effect.catch(workspace.stage(jobId, outputFile), (error) => fail(reasonOf(error)))
           : undefined
       const job: WorkerJob = {
         id: `${jobId}/merge/${run}.${attempt}`,

@@ -172,6 +172,11 @@ export const make = <E = never>(
           onSignal,
           ...(timeLimit === undefined ? undefined : { remainingMs: Duration.toMillis(timeLimit) })
         })
+      ).pipe(
+        // Whatever it is, who reads events waits for an answer.
+        Effect.catchDefect((defect) =>
+          Effect.succeed(errorOf(new WorkerLost({ workerId, detail: `the worker failed: ${String(defect)}` }), request))
+        )
       )
       const stopped = Effect.as(
         Deferred.await(shutDown),

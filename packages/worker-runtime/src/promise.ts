@@ -295,12 +295,10 @@ const serverOf = <E>(
       }
     }
     current = own
+    // What waits for that is told when the server is closed.
+    Effect.runPromise(ended, { signal: waiting.signal }).then(own.close, () => {})
     return runtime.runPromise(Server.WorkerServer).then(
-      ({ port, url }) => {
-        // What waits for that is told when the server is closed.
-        Effect.runPromise(ended, { signal: waiting.signal }).then(own.close, () => {})
-        return { port, url }
-      },
+      ({ port, url }) => ({ port, url }),
       (error: unknown) =>
         own.close().then(() => {
           throw error

@@ -7,6 +7,8 @@ import { Effect, Layer, Option, Redacted, type Scope } from "effect"
 import { createHmac } from "node:crypto"
 import { type IncomingHttpHeaders, request as startRequest } from "node:http"
 import { connect, type Socket } from "node:net"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as Rig from "./Rig.ts"
 
 export const secret = "a secret of the tests"
@@ -163,3 +165,12 @@ export const requestText = (
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
   return `POST / HTTP/1.1\r\n${lines.join("")}\r\n${body}`
 }
+
+/** How much is held, in bytes, without what only waits to be collected. */
+export const held = Effect.sync(() => {
+  setFlagsFromString("--expose-gc")
+  const gc: unknown = runInNewContext("gc")
+  if (typeof gc === "function") Reflect.apply(gc, undefined, [])
+  const { external, heapUsed } = process.memoryUsage()
+  return external + heapUsed
+})

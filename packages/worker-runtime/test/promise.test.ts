@@ -3,10 +3,19 @@ import { ArtifactStorage } from "@helios-infra/core/ArtifactStorage"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
 import { OutputInvalid, WorkerError } from "@helios-infra/core/promise"
 import * as FakeArtifactStorage from "@helios-infra/testkit/FakeArtifactStorage"
-import { createAwsHandler, RenderExecutor, WorkerRuntime } from "@helios-infra/worker-runtime/promise"
-import { Effect, Layer } from "effect"
+import {
+  createAwsHandler,
+  createCloudRunServer,
+  createWorkerServer,
+  InvalidAuth,
+  ListenError,
+  RenderExecutor,
+  WorkerRuntime
+} from "@helios-infra/worker-runtime/promise"
+import { Effect, Fiber, Layer } from "effect"
 import * as path from "node:path"
 import * as Rig from "./Rig.ts"
+import * as ServerRig from "./ServerRig.ts"
 
 const rejection = (promise: Promise<unknown>) =>
   Effect.promise(() =>
@@ -107,6 +116,62 @@ describe("createAwsHandler", () => {
       const handler = createAwsHandler({ storage: plain, workspaceDir: yield* Rig.folder })
       const reply = yield* Effect.promise(() => handler({ jobPath: "artifact:job.json", chunkIndex: 3 }, {}))
       assert.deepInclude(reply, { _tag: "Result", protocol: 1 })
+    })
+  )
+})
+
+describe("a server", () => {
+  const auth = { type: "shared-secret", secrets: [ServerRig.secret] } as const
+
+  it.live("listens, renders, and is closed with all that runs", () =>
+    Effect.gen(function* () {
+      const { fake, plain } = yield* plainStorage
+      const workspaceDir = yield* Rig.folder
+      const config = { storage: plain, workspaceDir, auth, host: "127.0.0.1", drainTimeout: 0 }
+      for (const server of [createWorkerServer(config), createCloudRunServer(config)]) {
+        fake.store("jobs/film/job.json", JSON.stringify(Rig.job(`printf movie > "$1"`)))
+        const { port, url } = yield* Effect.promise(() => server.listen(0))
+        assert.strictEqual(url, `http://127.0.0.1:${port}`)
+        assert.strictEqual((yield* ServerRig.ask(url)).reply._tag, "Result")
+        assert.strictEqual(
+          (yield* ServerRig.ask(url, ServerRig.chunk, { "content-type": "application/json" })).status,
+          401
+        )
+        assert.match(String(yield* rejection(server.listen(0))), /listens already/)
+        fake.store("jobs/film/job.json", JSON.stringify(Rig.job("sleep 600")))
+        const asked = yield* Effect.forkChild(ServerRig.ask(url))
+        yield* Rig.waitFor(
+          Effect.sync(() => Rig.processesWith(workspaceDir).length > 0),
+          "the command"
+        )
+        yield* Effect.promise(() => Promise.all([server.close(), server.close()]))
+        const { reply } = yield* Fiber.join(asked)
+        assert(reply._tag === "Error")
+        assert.strictEqual(reply.error.reason._tag, "WorkerLost")
+        assert.deepStrictEqual(Rig.processesWith(workspaceDir), [])
+        // And may listen anew.
+        const again = yield* Effect.promise(() => server.listen(port))
+        assert.strictEqual(again.port, port)
+        yield* Effect.promise(() => server.close())
+      }
+      assert.strictEqual(process.listenerCount("SIGTERM"), 0)
+      assert.strictEqual(process.listenerCount("SIGINT"), 0)
+    })
+  )
+
+  it.live("rejects with what is wrong, and can be told to try again", () =>
+    Effect.gen(function* () {
+      const workspaceDir = yield* Rig.folder
+      const short = createWorkerServer({ workspaceDir, auth: { type: "shared-secret", secrets: ["short"] } })
+      assert.instanceOf(yield* rejection(short.listen(0)), InvalidAuth)
+      yield* Effect.promise(() => short.close())
+      const server = createWorkerServer({ workspaceDir, auth })
+      const { port } = yield* Effect.promise(() => server.listen(0))
+      const other = createWorkerServer({ workspaceDir, auth })
+      assert.instanceOf(yield* rejection(other.listen(port)), ListenError)
+      yield* Effect.promise(() => server.close())
+      yield* Effect.promise(() => other.listen(port))
+      yield* Effect.promise(() => other.close())
     })
   )
 })

@@ -59,7 +59,7 @@ export interface NodeServer {
 }
 
 /** How long a client may take to read the end of an answer when the server closes. */
-const flushTimeout = Duration.seconds(1)
+const flushTimeout = Duration.millis(500)
 
 const mostHeaders = 100
 
