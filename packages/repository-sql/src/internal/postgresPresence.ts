@@ -6,6 +6,7 @@
  */
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
@@ -21,6 +22,9 @@ interface Options {
   readonly channel: string
   readonly signals: signals.Signals
 }
+
+/** How long the lock may take to be given back before it is left to the server. */
+const unlockTimeout = Duration.seconds(1)
 
 /** A number that no other process has. */
 export const newToken = (): string => String(randomInt(2 ** 32 - 1, 2 ** 48 - 1))
@@ -49,7 +53,10 @@ export const keep = Effect.fnUntraced(function* (
     const connection = yield* Effect.flatMap(PgConnection.make(config), ({ pin }) => pin)
     const heard = yield* connection.listen(options.channel)
     // Waits for an earlier connection of this process that the server has not given up yet.
-    yield* connection.query("SELECT pg_advisory_lock($1::bigint)", [options.token])
+    yield* Effect.acquireRelease(connection.query("SELECT pg_advisory_lock($1::bigint)", [options.token]), () =>
+      // The server takes its time to notice that a connection was closed.
+      Effect.ignore(Effect.timeout(connection.query("SELECT pg_advisory_unlock_all()"), unlockTimeout))
+    )
     yield* Deferred.succeed(present, undefined)
     options.signals.wakeAll()
     return yield* Effect.forever(Effect.map(Queue.take(heard), ({ payload }) => hear(options, payload)))
