@@ -4,7 +4,9 @@
  */
 import type { File } from "@google-cloud/storage"
 import { ArtifactError } from "@helios-infra/core/ArtifactStorage"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { silence } from "./requests.ts"
 import { ofSignIn, reasonOf } from "./serviceFault.ts"
 
 const advice =
@@ -22,10 +24,14 @@ export const signedUrl = Effect.fnUntraced(function* (
   const { authClient } = file.storage
   const failed = (reason: ArtifactError["reason"], error: unknown) =>
     new ArtifactError({ key, reason, cause: new Error(`${String(error)}; ${advice}`) })
+  yield* Effect.tryPromise({
+    try: () => authClient.getClient(),
+    catch: (error) => failed(reasonOf(ofSignIn(error), false), error)
+  })
   // Users, and accounts of other clouds that stand for no service account, can sign nothing.
   const { client_email } = yield* Effect.tryPromise({
     try: () => authClient.getCredentials(),
-    catch: (error) => failed("Unsupported", error)
+    catch: (error) => failed(ofSignIn(error).signIn === "unanswered" ? "Unavailable" : "Unsupported", error)
   })
   if (client_email === undefined) {
     return yield* failed("Unsupported", "these credentials belong to no service account")
@@ -38,19 +44,18 @@ export const signedUrl = Effect.fnUntraced(function* (
         accessibleAt: now,
         expires: now + seconds * 1000
       }),
-    catch: (error) => error
+    catch: (error) => failed("Unavailable", error)
   })
-  const [url] = yield* sign.pipe(
-    Effect.catch((error) =>
-      // The SDK tells the words and not the status: what it was is asked of who signs.
-      Effect.tryPromise({
-        try: () => authClient.sign(""),
-        catch: (signing) => failed(reasonOf(ofSignIn(signing), false), signing)
-      }).pipe(
-        Effect.andThen(sign),
-        Effect.mapError((again) => (again instanceof ArtifactError ? again : failed("Unavailable", error)))
-      )
-    )
+  // The SDK tells the words and not the status: what it was is asked of who signs.
+  const whether = Effect.tryPromise({
+    try: () => authClient.sign(""),
+    catch: (error) => failed(reasonOf(ofSignIn(error), false), error)
+  })
+  const [url] = yield* Effect.catch(sign, () => Effect.andThen(whether, sign)).pipe(
+    Effect.timeoutOrElse({
+      duration: silence,
+      orElse: () => Effect.fail(failed("Unavailable", `no signature came for ${Duration.format(silence)}`))
+    })
   )
   return url
 })

@@ -12,6 +12,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { randomUUID } from "node:crypto"
 import type { Chunk } from "./chunks.ts"
 import { decodeObject, type ObjectResource, objectFields } from "./objectResource.ts"
 import type { Answer, Call, Requests } from "./requests.ts"
@@ -54,7 +55,7 @@ export const whole = Effect.fnUntraced(function* (
   crc32c: string
 ): Effect.fn.Return<ObjectResource, Fault> {
   const { metadata, name } = target
-  const boundary = `=_${crypto.randomUUID()}`
+  const boundary = `=_${randomUUID()}`
   const head = [
     `--${boundary}`,
     "Content-Type: application/json; charset=UTF-8",

@@ -51,6 +51,21 @@ describe("url", () => {
     })
   )
 
+  it.live("cannot be signed without credentials", () =>
+    Effect.gen(function* () {
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          process.env["GOOGLE_APPLICATION_CREDENTIALS"] = "/nowhere/key.json"
+        }),
+        () => Effect.sync(() => Reflect.deleteProperty(process.env, "GOOGLE_APPLICATION_CREDENTIALS"))
+      )
+      const storage = yield* use({ projectId: "render-farm" })
+      const error = yield* Effect.flip(storage.url("a", { method: "GET", expires: "1 hour" }))
+      assert.strictEqual(error.reason, "Unauthorized")
+      assert.match(error.message, /GOOGLE_APPLICATION_CREDENTIALS.*sign with a service account/)
+    })
+  )
+
   it.live("cannot be signed with what is no key", () =>
     Effect.gen(function* () {
       const storage = yield* use({ credentials: { client_email: "a@b", private_key: "not a key" } })
