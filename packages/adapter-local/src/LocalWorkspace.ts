@@ -9,6 +9,8 @@
  *     <job>-<hash>/                             one folder per job, whatever characters its id has
  *       1.0.2-x7k3p0qz.mov                      run 1, chunk 0, attempt 2
  *       received-x7k3p0qz.mov                   an output that was rendered elsewhere
+ *       staged-x7k3p0qz                         where the final file is being made: its folder's path
+ *   .helios-x7k3p0qz/                           that folder, beside the final file
  * ```
  *
  * Accepted outputs stay where their attempts wrote them; {@link make} never moves one. It holds no lock: two
@@ -141,6 +143,7 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
     })
 
     const stage = Effect.fn("LocalWorkspace.stage")(function* (
+      jobId: string,
       outputFile: string
     ): Effect.fn.Return<StagedOutput, WorkspaceError, Scope.Scope> {
       const finalPath = path.isAbsolute(outputFile) ? path.resolve(outputFile) : yield* inside(outputFile)
@@ -152,14 +155,27 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
       if (there?.isDirectory() === true || /[/\\]$/.test(outputFile)) {
         return yield* failure(finalPath, "Unavailable", new Error("there is a folder of that name: name a file"))
       }
-      const staged = path.join(folder, hiddenName(outputFile))
-      yield* Effect.addFinalizer(() => discard(staged))
-      // Whether the folder can be written to is only known by writing. Tools get a name that is still free.
+      const staging = path.join(folder, hiddenName(""))
+      const jobsOwn = path.join(attempts, jobFolder(jobId))
+      yield* makeFolder(jobsOwn)
+      yield* about(attempts, ignoreInGit(attempts))
+      // Should this process be killed, `remove` finds by this what it has left, wherever that is.
+      const note = path.join(jobsOwn, `${stagedNote}${token()}`)
+      yield* Effect.addFinalizer(() =>
+        Effect.ignore(
+          removeStaging(note).pipe(Effect.andThen(removeIfEmpty(jobsOwn)), Effect.andThen(removeIfUnused(attempts)))
+        )
+      )
+      yield* about(
+        note,
+        file(() => fs.writeFile(note, staging, { flag: "wx" }))
+      )
+      // Whether the folder can be written to is only known by writing.
       yield* about(
         finalPath,
-        file(() => fs.writeFile(staged, "", { flag: "wx" }))
+        file(() => fs.mkdir(staging))
       )
-      yield* discard(staged)
+      const staged = path.join(staging, `final${extension(outputFile)}`)
       return {
         path: staged,
         finalPath,
@@ -177,7 +193,9 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
         (one) =>
           about(
             one,
-            file(() => fs.rm(one, { recursive: true, force: true }))
+            path.basename(one).startsWith(stagedNote)
+              ? removeStaging(one)
+              : file(() => fs.rm(one, { recursive: true, force: true }))
           ),
         { concurrency: 8, discard: true }
       )
@@ -281,6 +299,9 @@ const extension = (file: string): string => {
 /** Whether a name is one that is given here: what attempts wrote, and what is not published yet, is no asset. */
 const isOwn = (name: string): boolean => name === attemptsFolder || /^\.helios-[0-9a-f]{12}(\.|$)/.test(name)
 
+/** What the names of the notes begin with that say where a final file is being made. */
+const stagedNote = "staged-"
+
 const hiddenName = (file: string): string => `.helios-${token()}${extension(file)}`
 
 // ---
@@ -351,6 +372,16 @@ const withHandle = <A>(
     (handle) => file(() => use(handle)),
     (handle) => Effect.ignore(file(() => handle.close()))
   )
+
+/** Removes a folder in which a final file was made, and then the note that says where it is. */
+const removeStaging = Effect.fnUntraced(function* (note: string) {
+  const staging = yield* ifThere(file(() => fs.readFile(note, "utf8")))
+  // The note lies where commands can write as well: nothing goes by it that has not the name of such a folder.
+  if (staging !== undefined && path.isAbsolute(staging) && isOwn(path.basename(staging))) {
+    yield* file(() => fs.rm(staging, { recursive: true, force: true }))
+  }
+  yield* file(() => fs.rm(note, { force: true }))
+})
 
 const gitignore = ".gitignore"
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import type { WorkspaceError } from "@helios-infra/core/Workspace"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Scope, Stream } from "effect"
 import { execFile } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs/promises"
@@ -232,10 +232,10 @@ describe("stage", () => {
       for (const name of hostileNames) {
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const staged = yield* workspace.stage(name)
+            const staged = yield* workspace.stage("film", name)
             assert.strictEqual(staged.finalPath, path.join(dir, name))
-            assert.strictEqual(path.dirname(staged.path), dir)
-            assert.isTrue(path.basename(staged.path).startsWith("."))
+            assert.strictEqual(path.dirname(path.dirname(staged.path)), dir)
+            assert.match(path.basename(path.dirname(staged.path)), /^\.helios-/)
             yield* write(staged.path, "video")
             assert.notInclude(yield* list(dir), name)
             assert.deepStrictEqual(yield* staged.publish, { bytes: 5 })
@@ -250,10 +250,10 @@ describe("stage", () => {
   it.live("keeps the extension, and offers a name that is free", () =>
     Effect.gen(function* () {
       const { workspace } = yield* setUp
-      const staged = yield* workspace.stage("out.mp4")
+      const staged = yield* workspace.stage("film", "out.mp4")
       assert.strictEqual(path.extname(staged.path), ".mp4")
       assert.isTrue(Option.isNone(yield* workspace.stat(ref(staged.path))))
-      assert.notStrictEqual((yield* workspace.stage("out.mp4")).path, staged.path)
+      assert.notStrictEqual((yield* workspace.stage("film", "out.mp4")).path, staged.path)
     })
   )
 
@@ -263,7 +263,7 @@ describe("stage", () => {
       yield* write(path.join(dir, "out.mp4"), "old")
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const staged = yield* workspace.stage("out.mp4")
+          const staged = yield* workspace.stage("film", "out.mp4")
           yield* write(staged.path, "half of the n")
           assert.strictEqual(yield* read(staged.finalPath), "old")
         })
@@ -280,7 +280,7 @@ describe("stage", () => {
       const finalPath = path.join(elsewhere, "a", "b", "out.mp4")
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const staged = yield* workspace.stage(finalPath)
+          const staged = yield* workspace.stage("film", finalPath)
           yield* write(staged.path, "video")
           yield* staged.publish
         })
@@ -296,7 +296,7 @@ describe("stage", () => {
       yield* Effect.promise(() => fs.mkdir(path.join(dir, "folder.mp4")))
       yield* write(path.join(dir, "file"), "")
       yield* Effect.promise(() => fs.symlink(elsewhere, path.join(dir, "link")))
-      const stage = (name: string) => reasonOf(Effect.scoped(workspace.stage(name)))
+      const stage = (name: string) => reasonOf(Effect.scoped(workspace.stage("film", name)))
       assert.strictEqual(yield* stage("folder.mp4"), "Unavailable")
       assert.strictEqual(yield* stage("new/"), "Unavailable")
       assert.strictEqual(yield* stage("file/out.mp4"), "Unavailable")
@@ -312,7 +312,7 @@ describe("stage", () => {
     Effect.gen(function* () {
       const { workspace } = yield* setUp
       // The kernel's own file systems take no files of ours, whoever we are.
-      const reason = yield* reasonOf(Effect.scoped(workspace.stage("/sys/kernel/out.mp4")))
+      const reason = yield* reasonOf(Effect.scoped(workspace.stage("film", "/sys/kernel/out.mp4")))
       assert.strictEqual(reason, "ReadOnly")
     })
   )
@@ -320,8 +320,51 @@ describe("stage", () => {
   it.live("fails when the staged file was never written", () =>
     Effect.gen(function* () {
       const { dir, workspace } = yield* setUp
-      const staged = yield* workspace.stage("out.mp4")
+      const staged = yield* workspace.stage("film", "out.mp4")
       assert.strictEqual(yield* reasonOf(staged.publish), "NotFound")
+      assert.notInclude(yield* list(dir), "out.mp4")
+    })
+  )
+
+  it.live("leaves nothing when its scope closes, whatever was written beside the staged file", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const staged = yield* workspace.stage("film", "sub/out.mp4")
+          yield* write(path.join(path.dirname(staged.path), "half.mp4"), "half")
+        })
+      )
+      assert.deepStrictEqual(yield* list(dir), ["sub"])
+      assert.deepStrictEqual(yield* list(path.join(dir, "sub")), [])
+    })
+  )
+
+  it.live("is forgotten by a killed process, and found by remove wherever it was", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const elsewhere = yield* temporary
+      const abandoned = yield* Scope.make()
+      yield* Scope.provide(workspace.stage("film", path.join(elsewhere, "out.mp4")), abandoned)
+      yield* Scope.provide(workspace.stage("other", path.join(elsewhere, "other.mp4")), abandoned)
+      assert.lengthOf(yield* list(elsewhere), 2)
+      yield* workspace.remove("film", [])
+      assert.lengthOf(yield* list(elsewhere), 1)
+      yield* workspace.remove("other", [])
+      assert.deepStrictEqual(yield* list(elsewhere), [])
+      assert.deepStrictEqual(yield* list(dir), [])
+    })
+  )
+
+  it.live("is no way for a command to have anything else removed", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const precious = yield* temporary
+      yield* write(path.join(precious, "file"), "kept")
+      const place = yield* workspace.place({ jobId: "film", run: 1, chunkId: 0, attempt: 1, outputFile: "a.mov" })
+      yield* write(path.join(path.dirname(place), "staged-000000000000"), precious)
+      yield* workspace.remove("film", [])
+      assert.strictEqual(yield* read(path.join(precious, "file")), "kept")
       assert.deepStrictEqual(yield* list(dir), [])
     })
   )

@@ -375,7 +375,7 @@ const makeFinish = Effect.fnUntraced(function* (
     if (outputFile === undefined) {
       return yield* new InvalidRequest({ fix: "a stitcher needs an outputFile: say where the final file goes" })
     }
-    const staged = yield* workspace.stage(outputFile)
+    const staged = yield* workspace.stage(job.id, outputFile)
     const stitching = Effect.suspend(() =>
       stitcher.stitch({
         inputs: prefix.outputs,
@@ -410,7 +410,7 @@ const makeFinish = Effect.fnUntraced(function* (
   // A merge command that does not name the final file writes where it likes, and what it wrote is its own affair.
   const staged =
     outputFile !== undefined && WorkerAdapter.namesOutput(mergeCommand, outputFile)
-      ? yield* workspace.stage(outputFile)
+      ? yield* workspace.stage(job.id, outputFile)
       : undefined
   const tries = RetryPolicy.makeTries()
   const merge = Effect.fnUntraced(function* (attempt: number): Effect.fn.Return<void, WorkerError> {

@@ -44,7 +44,10 @@ export class WorkspaceError extends Schema.TaggedError<WorkspaceError>()("Worksp
 
 /** A place where the final file is made before it appears under its name. */
 export interface StagedOutput {
-  /** The absolute path to write to: in the final file's folder, with its extension. */
+  /**
+   * The absolute path to write to: on the final file's disk, with its extension, in a folder that nobody else uses.
+   * What is written beside it goes with it.
+   */
   readonly path: string
   /** The absolute path that it will have. */
   readonly finalPath: string
@@ -99,7 +102,8 @@ export interface Transfer {
  * - `publish`: puts an accepted output under the name that the job file gives it.
  * - `stage`: a place for the final file. `outputFile` is meant from `root` unless it is absolute. Fails at once where
  *   the folder cannot be written. What was not published when the scope closes is removed.
- * - `remove`: removes the job's attempts and what was received for it, but for the locations in `keep`.
+ * - `remove`: removes the job's attempts, what was received for it, and staged files that a dead process left, but for the
+ *   locations in `keep`.
  * - `transfer`: what jobs with workers elsewhere need beside that.
  */
 export class Workspace extends Context.Service<
@@ -116,7 +120,7 @@ export class Workspace extends Context.Service<
     readonly locate: (output: OutputRef) => Effect.Effect<string, WorkspaceError>
     readonly stat: (output: OutputRef) => Effect.Effect<Option.Option<{ readonly bytes: number }>, WorkspaceError>
     readonly publish: (output: OutputRef, outputFile: string) => Effect.Effect<void, WorkspaceError>
-    readonly stage: (outputFile: string) => Effect.Effect<StagedOutput, WorkspaceError, Scope.Scope>
+    readonly stage: (jobId: string, outputFile: string) => Effect.Effect<StagedOutput, WorkspaceError, Scope.Scope>
     readonly remove: (jobId: string, keep: ReadonlyArray<string>) => Effect.Effect<void, WorkspaceError>
     readonly transfer?: Transfer | undefined
   }

@@ -71,7 +71,7 @@ export const machine = (
     stat: (output) =>
       Effect.sync(() => Option.map(Option.fromNullishOr(files.get(output.location)), (bytes) => ({ bytes }))),
     publish: (output, outputFile) => copy(output.location, `/job/${outputFile}`),
-    stage: (outputFile) =>
+    stage: (_jobId, outputFile) =>
       Effect.acquireRelease(
         Effect.sync(() => {
           const finalPath = outputFile.startsWith("/") ? outputFile : `/job/${outputFile}`

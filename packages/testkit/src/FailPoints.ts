@@ -111,8 +111,8 @@ export const aroundWorkspace = (
     ...workspace,
     place: (attempt) => at(["place"], workspace.place(attempt)),
     publish: (output, outputFile) => at(["publish"], workspace.publish(output, outputFile)),
-    stage: (outputFile) =>
-      Effect.map(at(["stage"], workspace.stage(outputFile)), (staged) => ({
+    stage: (jobId, outputFile) =>
+      Effect.map(at(["stage"], workspace.stage(jobId, outputFile)), (staged) => ({
         ...staged,
         publish: at(["publishFinal"], staged.publish)
       })),

@@ -127,7 +127,7 @@ export const make = (options: Options = {}): Effect.Effect<Workspace["Service"],
       stat,
       publish: (output, outputFile) =>
         Effect.flatMap(inside(outputFile), (path) => copy(output.location, path)).pipe(Effect.asVoid),
-      stage: Effect.fnUntraced(function* (outputFile) {
+      stage: Effect.fnUntraced(function* (_jobId, outputFile) {
         const finalPath = outputFile.startsWith("/") ? normalize(outputFile) : yield* inside(outputFile)
         const path = `${finalPath}.${++places}.staged${extensionOf(outputFile)}`
         const discard = Effect.sync(() => files.delete(path))

@@ -138,7 +138,7 @@ export const make = <E>(layer: Layer.Layer<Workspace | WorkspaceRig, E>, options
       "a staged file appears under its name when it is published, whole": promise((workspace, rig) =>
         Effect.gen(function* () {
           yield* rig.write(rig.resolve("out.mp4"), 3)
-          const staged = yield* workspace.stage("out.mp4")
+          const staged = yield* workspace.stage("film", "out.mp4")
           yield* same("its final path", staged.finalPath, rig.resolve("out.mp4"))
           yield* holds("its extension should be .mp4", staged.path.endsWith(".mp4"), staged.path)
           yield* rig.write(staged.path, 9)
@@ -151,7 +151,7 @@ export const make = <E>(layer: Layer.Layer<Workspace | WorkspaceRig, E>, options
 
       "a staged file that is not published is gone with its scope": promise((workspace, rig) =>
         Effect.gen(function* () {
-          const staged = yield* workspace.stage("out.mp4").pipe(
+          const staged = yield* workspace.stage("film", "out.mp4").pipe(
             Effect.tap(({ path }) => rig.write(path, 9)),
             Effect.scoped
           )
@@ -162,7 +162,7 @@ export const make = <E>(layer: Layer.Layer<Workspace | WorkspaceRig, E>, options
 
       "a staged file that nobody wrote cannot be published": promise((workspace) =>
         Effect.gen(function* () {
-          const { publish } = yield* workspace.stage("out.mp4")
+          const { publish } = yield* workspace.stage("film", "out.mp4")
           yield* fails("publish", "NotFound", publish)
         })
       ),
@@ -172,7 +172,7 @@ export const make = <E>(layer: Layer.Layer<Workspace | WorkspaceRig, E>, options
           const place = yield* workspace.place(attempt)
           yield* rig.write(place, 7)
           for (const name of ["../out.mp4", "a/../../out.mp4", ".."]) {
-            yield* fails(`stage ${name}`, "Outside", Effect.scoped(workspace.stage(name)))
+            yield* fails(`stage ${name}`, "Outside", Effect.scoped(workspace.stage("film", name)))
             yield* fails(`publish ${name}`, "Outside", workspace.publish(ref(place), name))
           }
         })
@@ -229,7 +229,7 @@ export const make = <E>(layer: Layer.Layer<Workspace | WorkspaceRig, E>, options
         Effect.gen(function* () {
           yield* rig.write(rig.resolve("a.png"), 1)
           yield* rig.write(yield* workspace.place(attempt), 7)
-          const staged = yield* workspace.stage("out.mp4")
+          const staged = yield* workspace.stage("film", "out.mp4")
           yield* rig.write(staged.path, 9)
           const found = yield* assetsOf(transfer, ["."])
           yield* same(

@@ -40,7 +40,7 @@ describe("the contract of Workspace", () => {
   catches(
     "one that stages the final file itself",
     broken((_, files) => ({
-      stage: (name) =>
+      stage: (_jobId, name) =>
         Effect.succeed({
           path: `/job/${name}`,
           finalPath: `/job/${name}`,
@@ -52,7 +52,7 @@ describe("the contract of Workspace", () => {
   catches(
     "one that leaves what was not published",
     broken(() => ({
-      stage: (name) =>
+      stage: (_jobId, name) =>
         Effect.succeed({
           path: `/job/staged-${name}`,
           finalPath: `/job/${name}`,

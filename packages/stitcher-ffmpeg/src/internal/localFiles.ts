@@ -28,7 +28,7 @@ export const layer: Layer.Layer<Workspace> = Layer.sync(Workspace, () =>
         )
       ),
     publish: (_, outputFile) => readOnly(outputFile),
-    stage: (outputFile) => readOnly(outputFile),
+    stage: (_jobId, outputFile) => readOnly(outputFile),
     remove: () => Effect.void
   })
 )

@@ -19,7 +19,7 @@ export const make = (jobDir: string = "."): Workspace["Service"] => {
     locate: ({ location }) => Effect.succeed(location),
     stat: ({ bytes }) => Effect.succeed(Option.some({ bytes })),
     publish: () => Effect.void,
-    stage: (outputFile) => {
+    stage: (_jobId, outputFile) => {
       const path = inside(outputFile)
       return Effect.succeed({ path, finalPath: path, publish: Effect.succeed({}) })
     },
