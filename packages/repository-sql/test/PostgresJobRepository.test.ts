@@ -2,7 +2,7 @@ import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { assert, describe, it } from "@effect/vitest"
 import { JobRepository } from "@helios-infra/core"
 import * as PostgresJobRepository from "@helios-infra/repository-sql/PostgresJobRepository"
-import { Config, ConfigProvider, Duration, Effect, Exit, Fiber, Redacted, Schedule, Scope, Stream } from "effect"
+import { Config, ConfigProvider, Duration, Effect, Exit, Fiber, Layer, Redacted, Schedule, Scope, Stream } from "effect"
 import { created, errorOf, founds, journal, lost, open, type Jobs } from "./Jobs.ts"
 import * as Places from "./Places.ts"
 import * as Postgres from "./Postgres.ts"
@@ -66,7 +66,7 @@ describe("PostgresJobRepository", () => {
       const layer = PostgresJobRepository.layerConfig({ url: Config.Redacted("DB"), schema: Config.String("SCHEMA") })
       const env = ConfigProvider.layer(ConfigProvider.fromEnvRecord({ DB: address, SCHEMA: "Other_1" }))
       const create = JobRepository.JobRepository.use((others) => others.create("theirs", created))
-      yield* create.pipe(Effect.provide(layer), Effect.provide(env))
+      yield* Effect.provide(create, Layer.provide(layer, env))
       assert.deepStrictEqual(yield* query('SELECT id FROM "Other_1".jobs'), [{ id: "theirs" }])
       assert.deepStrictEqual(
         (yield* Stream.runCollect(jobs.list())).map(({ id }) => id),
@@ -247,9 +247,7 @@ describe("connections that are ended", () => {
       const here = yield* setUp
       const elsewhere = yield* here.open
       const writer = yield* open(here.jobs)
-      const following = yield* Effect.forkChild(
-        elsewhere.changes("job", 1).pipe(Stream.take(5), Stream.runCollect)
-      )
+      const following = yield* Effect.forkChild(elsewhere.changes("job", 1).pipe(Stream.take(5), Stream.runCollect))
       for (const text of "abcde") {
         yield* terminate(here, "the one that listens")
         yield* writer.append([lost(text)])
@@ -309,7 +307,10 @@ describe("a server that cannot be used", () => {
   )
 
   const wrongs: Record<string, { readonly url: (url: URL) => void; readonly says: RegExp }> = {
-    "is not there": { url: (url) => (url.port = "1"), says: /Postgres at 127\.0\.0\.1:1\/jobs_\d+: it cannot be reached/ },
+    "is not there": {
+      url: (url) => (url.port = "1"),
+      says: /Postgres at 127\.0\.0\.1:1\/jobs_\d+: it cannot be reached/
+    },
     "does not know the password": { url: (url) => (url.password = "guess"), says: /check the user and the password/ },
     "does not know the user": { url: (url) => (url.username = "nobody"), says: /check the user and the password/ },
     "has no such database": { url: (url) => (url.pathname = "/films"), says: /make the database first/ },
@@ -328,11 +329,13 @@ describe("a server that cannot be used", () => {
     })
   )
 
-  it.live.each(["", "a.b", '"; DROP SCHEMA public; --', "ü", "1st", "x".repeat(60)])("refuses the schema %j", (schema) =>
-    Effect.gen(function* () {
-      const { message } = yield* errorOf(opening("postgres://127.0.0.1:1/never-asked", { schema }))
-      assert.include(message, "a schema's name has letters")
-    })
+  it.live.each(["", "a.b", '"; DROP SCHEMA public; --', "ü", "1st", "x".repeat(60)])(
+    "refuses the schema %j",
+    (schema) =>
+      Effect.gen(function* () {
+        const { message } = yield* errorOf(opening("postgres://127.0.0.1:1/never-asked", { schema }))
+        assert.include(message, "a schema's name has letters")
+      })
   )
 
   it.live("refuses what is no URL", () =>
@@ -361,7 +364,9 @@ describe("a server that cannot be used", () => {
   it.live("says that it may only be read", () =>
     Effect.gen(function* () {
       const here = yield* place
-      yield* here.query(`ALTER DATABASE ${new URL(here.address).pathname.slice(1)} SET default_transaction_read_only = on`)
+      yield* here.query(
+        `ALTER DATABASE ${new URL(here.address).pathname.slice(1)} SET default_transaction_read_only = on`
+      )
       const { message } = yield* errorOf(Effect.scoped(here.open))
       assert.include(message, "use the URL of the primary server")
     })

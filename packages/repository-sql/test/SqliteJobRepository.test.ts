@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { JobRepository } from "@helios-infra/core"
 import * as SqliteJobRepository from "@helios-infra/repository-sql/SqliteJobRepository"
-import { Config, ConfigProvider, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -78,7 +78,7 @@ describe("SqliteJobRepository", () => {
       })
       const create = JobRepository.JobRepository.use((jobs) => jobs.create("job", created))
       const env = ConfigProvider.layer(ConfigProvider.fromEnvRecord({ JOBS: filename, PATIENCE: "1 second" }))
-      yield* create.pipe(Effect.provide(layer), Effect.provide(env))
+      yield* Effect.provide(create, Layer.provide(layer, env))
       assert.strictEqual((yield* journal(yield* make(filename))).length, 1)
     })
   )

@@ -13,11 +13,13 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as Predicate from "effect/Predicate"
+import * as sqliteClient from "./sqliteClient.ts"
 import type { Life } from "./store.ts"
 
 const fileOf = (database: string, token: string): string => `${database}-owner-${token}`
@@ -38,19 +40,16 @@ const lock = (file: string): DatabaseSync => {
 }
 
 /** Says that this process lives, until the scope closes; gives the token by which others ask. */
-export const hold = (database: string): Effect.Effect<string, unknown, Scope.Scope> =>
+export const hold = (database: string): Effect.Effect<string, SqlError, Scope.Scope> =>
   Effect.gen(function* () {
     const token = randomUUID()
     const file = fileOf(database, token)
     yield* Effect.acquireRelease(
-      Effect.try({
-        try: () => {
-          const held = lock(`${file}.new`)
-          // Has its name once it is locked: who finds it without a lock may remove it.
-          fs.renameSync(`${file}.new`, file)
-          return held
-        },
-        catch: (cause) => cause
+      sqliteClient.attempt("open", () => {
+        const held = lock(`${file}.new`)
+        // Has its name once it is locked: who finds it without a lock may remove it.
+        fs.renameSync(`${file}.new`, file)
+        return held
       }),
       (held) =>
         Effect.sync(() => {

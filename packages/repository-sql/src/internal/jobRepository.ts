@@ -36,7 +36,7 @@ interface Follower {
   readonly readRest: Effect.Effect<void, RepositoryError>
 }
 
-/** How long the end of a run may take to be written down. */
+/** How long the last appends of a run, and then its end, may take to be written down. */
 const letGoTimeout = Duration.seconds(5)
 
 /** Makes the repository of a database whose tables are there. */
@@ -159,7 +159,8 @@ export const make = (store: Store): JobRepository["Service"] => {
     const folded = yield* journal.fold(store, jobId, job)
     const { append } = yield* Effect.acquireRelease(
       Effect.sync(() => writer.make(store, { jobId, job, run, folded })),
-      ({ close }) => close
+      // What is still under way then is fenced like everything else.
+      ({ close }) => Effect.timeoutOption(Effect.interruptible(close), letGoTimeout)
     )
     return { run, owner: store.owner, append }
   })

@@ -12,7 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { SqlError } from "effect/sql/SqlError"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { randomInt } from "node:crypto"
 import type * as signals from "./signals.ts"
 
@@ -63,7 +63,8 @@ export const keep = Effect.fnUntraced(function* (
   }).pipe(Effect.scoped)
   const fiber = yield* once.pipe(
     Effect.tapError((error) => Deferred.fail(present, error)),
-    Effect.catchDefect((defect) => Effect.fail(defect)),
+    // Whatever it was, it must not be the end of it.
+    Effect.catchDefect((cause) => Effect.fail(new SqlError({ reason: new UnknownError({ cause }) }))),
     Effect.retry(pauses),
     Effect.forkScoped
   )

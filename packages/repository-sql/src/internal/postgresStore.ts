@@ -164,11 +164,7 @@ const stateOf = ({ reason: { cause } }: SqlError): string =>
  */
 const passing = new Set(["57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03"])
 
-const mayPass = (error: SqlError): boolean =>
-  (error.reason._tag === "ConnectionError" && !isMisconfigured(error)) || passing.has(stateOf(error))
-
-const isMisconfigured = (error: SqlError): boolean =>
-  /invalid url|No username|Reserved|certificate/i.test(error.message)
+const mayPass = (error: SqlError): boolean => error.reason._tag === "ConnectionError" || passing.has(stateOf(error))
 
 const explain =
   (where: string, patience: Duration.Duration) =>

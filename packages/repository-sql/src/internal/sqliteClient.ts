@@ -42,7 +42,8 @@ export class Replaced extends Error {
   override readonly name = "Replaced"
 }
 
-const attempt = <A>(operation: string, thunk: () => A): Effect.Effect<A, SqlError> =>
+/** What SQLite or the system did not do. */
+export const attempt = <A>(operation: string, thunk: () => A): Effect.Effect<A, SqlError> =>
   Effect.try({
     try: thunk,
     catch: (thrown) => {

@@ -39,9 +39,7 @@ export const open = Effect.fnUntraced(function* ({
   const sql = yield* attempt(anyJob)(sqliteClient.open(filename))
   const found = yield* attempt(anyJob)(schema.migrate(tables)).pipe(Effect.provideService(SqlClient.SqlClient, sql))
   if (found > schema.version) return yield* failure(anyJob, schema.newerVersion(found))
-  const holder = yield* Effect.mapError(aliveFile.hold(filename), (cause) =>
-    failure(anyJob, unavailable(`cannot write beside ${filename}: ${advice(cause) ?? describe(cause)}`, cause))
-  )
+  const holder = yield* attempt(anyJob)(aliveFile.hold(filename))
   yield* aliveFile.sweep(filename)
   const wake = signals.make()
   yield* Effect.forkScoped(listen(sql, wake))
@@ -166,5 +164,3 @@ const advice = (cause: unknown): string | undefined => {
 
 const readOnly =
   "it may only be read: let this user write to the file and its folder (SQLite keeps files beside it), or use another one"
-
-const describe = (cause: unknown): string => (Predicate.isError(cause) ? cause.message : String(cause))
