@@ -3,11 +3,11 @@
  * real ID tokens, signed with a key of its own, that whoever has `verify` can check. It is Google's token server as well,
  * for the keys of service accounts.
  */
-import { exportPKCS8, generateKeyPair, jwtVerify, SignJWT } from "jose"
+import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify, SignJWT } from "jose"
 import * as http from "node:http"
 
 /** What is wrong with it just now. */
-export type Fault = { readonly status: number; readonly body?: string } | "drop"
+type Fault = { readonly status: number; readonly body?: string } | "drop"
 
 export interface Options {
   /** How long a token counts. Default: 3600, as Google's do. */
@@ -17,7 +17,7 @@ export interface Options {
 }
 
 /** Who sends a request, as far as its token says. */
-export interface Caller {
+interface Caller {
   readonly email: string
 }
 
@@ -35,6 +35,8 @@ export interface MetadataServer extends AsyncDisposable {
   readonly verify: (token: string, audience: string) => Promise<Caller>
   /** A token as it gives them, without being asked. */
   readonly sign: (audience: string) => Promise<string>
+  /** Where the keys that its tokens are signed with are, for who checks them by itself. */
+  readonly keysUrl: string
   /** The key of a service account that it gives tokens to. */
   readonly keyFile: () => Promise<string>
   readonly close: () => Promise<void>
@@ -103,6 +105,10 @@ export const start = async (options: Options = {}): Promise<MetadataServer> => {
   const answer = async (request: http.IncomingMessage, response: http.ServerResponse, body: string): Promise<void> => {
     const url = new URL(request.url ?? "/", "http://metadata.google.internal")
     if (request.method === "POST" && url.pathname === "/token") return exchange(body, response)
+    if (url.pathname === "/certs") {
+      const key = { ...(await exportJWK(google.publicKey)), kid: "1", alg: "RS256", use: "sig" }
+      return void response.setHeader("content-type", "application/json").end(JSON.stringify({ keys: [key] }))
+    }
     // What does not come from one of Google's tools may have been made to come here.
     if (request.headers["metadata-flavor"] !== "Google") return void response.writeHead(403).end()
     response.setHeader("metadata-flavor", "Google")
@@ -143,6 +149,7 @@ export const start = async (options: Options = {}): Promise<MetadataServer> => {
   const server: MetadataServer = {
     host: `127.0.0.1:${port}`,
     origin: `http://127.0.0.1:${port}`,
+    keysUrl: `http://127.0.0.1:${port}/certs`,
     asked,
     faults,
     aheadSeconds: 0,

@@ -19,7 +19,7 @@ import * as Semaphore from "effect/Semaphore"
 import { GoogleAuth, type IdTokenProvider, JWT } from "google-auth-library"
 
 /** How long before its end a token is not used any more: requests take time to arrive, and clocks differ. */
-export const margin: Duration.Duration = Duration.minutes(5)
+const margin: Duration.Duration = Duration.minutes(5)
 
 /** Whose tokens they are. */
 export interface Options {
