@@ -21,17 +21,12 @@ import {
 } from "@helios-infra/core/WorkerError"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
 import type { WorkerSignal } from "@helios-infra/core/WorkerAdapter"
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { MaxBodySize } from "effect/http/HttpIncomingMessage"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -41,6 +36,7 @@ import { isIPv6 } from "node:net"
 import { hostname } from "node:os"
 import { pid } from "node:process"
 import * as eventOutbox from "./internal/eventOutbox.ts"
+import type { Answer, Request } from "./internal/nodeRequest.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
 import * as replies from "./internal/replies.ts"
 import * as traceContext from "./internal/traceContext.ts"
@@ -195,9 +191,7 @@ export const make = <E = never>(
       )
     })
 
-    const render = Effect.fnUntraced(function* (
-      request: HttpServerRequest.HttpServerRequest
-    ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, Rejected, Scope.Scope> {
+    const render = Effect.fnUntraced(function* (request: Request): Effect.fn.Return<Answer, Rejected, Scope.Scope> {
       const { headers } = request
       const checkBody = yield* Effect.mapError(Effect.interruptible(authenticator.check(headers)), unauthorized)
       yield* turnedAway
@@ -210,41 +204,33 @@ export const make = <E = never>(
         (reason) => new Rejected({ status: 400, reason, about: input })
       )
 
-      const response = NodeHttpServerRequest.toServerResponse(request)
       if (!acceptsEvents(headers)) {
         const fiber = yield* begin(chunk, undefined, () => {})
         return yield* replyWith(yield* Effect.interruptible(Fiber.join(fiber)), 200)
       }
       const outbox = eventOutbox.make({ workerId, heartbeat })
       yield* begin(chunk, outbox.signal, outbox.end)
-      response.setTimeout(Duration.toMillis(sendTimeout), () => response.destroy())
-      return HttpServerResponse.stream(outbox.content, {
-        contentType: WorkerProtocol.eventsMediaType,
+      return {
+        status: 200,
         // Proxies are not to wait for more of it.
-        headers: { ...plainHeaders, "x-accel-buffering": "no" }
-      })
+        headers: { ...plainHeaders, "content-type": WorkerProtocol.eventsMediaType, "x-accel-buffering": "no" },
+        content: outbox.content,
+        sendTimeout
+      }
     })
 
-    /** Answers whatever comes. The fiber cannot be interrupted but where that is said, so that what it began is ended. */
-    const app = Effect.gen(function* () {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      const answer = route(request, {
+    const app: nodeServer.App = (request) =>
+      route(request, {
         health: () => Effect.succeed(probe(200)),
         ready: () => Effect.succeed(probe(state === "ready" ? 200 : 503)),
         render: () => render(request)
-      })
-      const response = yield* Effect.catch(answer, ({ about, headers, reason, status }) =>
-        Effect.map(replyWith(errorOf(reason, about), status), HttpServerResponse.setHeaders({ ...headers }))
+      }).pipe(
+        Effect.catch(({ about, headers, reason, status }) => replyWith(errorOf(reason, about), status, headers)),
+        Effect.map((answer) =>
+          state === "draining" ? { ...answer, headers: { ...answer.headers, connection: "close" } } : answer
+        ),
+        Effect.annotateLogs({ ...traceContext.fromHeaders(request.headers) })
       )
-      const { expect } = request.headers
-      // Who has not sent its body yet may do so now or not: what comes next on this connection is not known.
-      const last = state === "draining" || (expect !== undefined && response.status !== 200)
-      return last ? HttpServerResponse.setHeader(response, "connection", "close") : response
-    }).pipe((answering) =>
-      Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
-        Effect.annotateLogs(answering, { ...traceContext.fromHeaders(headers) })
-      )
-    )
 
     const server = yield* nodeServer.make(app, {
       host,
@@ -298,13 +284,12 @@ class Rejected extends Data.TaggedError("Rejected")<{
   readonly about?: unknown
 }> {}
 
-type Answer<R = never> = Effect.Effect<HttpServerResponse.HttpServerResponse, Rejected, R>
+type Answering<R = never> = Effect.Effect<Answer, Rejected, R>
 
 const route = <R>(
-  { method, url }: HttpServerRequest.HttpServerRequest,
-  to: { readonly health: () => Answer; readonly ready: () => Answer; readonly render: () => Answer<R> }
-): Answer<R> => {
-  const [path = ""] = url.split("?", 1)
+  { method, path }: Request,
+  to: { readonly health: () => Answering; readonly ready: () => Answering; readonly render: () => Answering<R> }
+): Answering<R> => {
   switch (path) {
     case "/":
     case "/render":
@@ -359,18 +344,12 @@ const checkHeaders = (headers: RequestAuth.Headers, most: number): Effect.Effect
 const tooLarge = (most: number) =>
   rejected(413, new Refused({ why: "TooLarge", fix: `a request has at most ${most} bytes: raise bodyBytes` }))
 
-const readBody = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest, most: number) {
-  if (request.headers["expect"] !== undefined) NodeHttpServerRequest.toServerResponse(request).writeContinue()
-  const body = yield* Effect.interruptible(request.arrayBuffer).pipe(
-    Effect.provideService(MaxBodySize, ByteSize.bytes(most)),
-    Effect.catch(({ reason }) =>
-      reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
-        ? tooLarge(most)
-        : rejected(400, new Transport({ cause: new Error("the request did not come whole") }))
-    )
+const readBody = (request: Request, most: number): Effect.Effect<Uint8Array, Rejected> =>
+  Effect.catch(Effect.interruptible(request.body(most)), ({ reason }) =>
+    reason === "TooLarge"
+      ? tooLarge(most)
+      : rejected(400, new Transport({ cause: new Error("the request did not come whole") }))
   )
-  return new Uint8Array(body)
-})
 
 const parse = (body: Uint8Array): Effect.Effect<unknown, Rejected> =>
   Effect.fromResult(
@@ -396,13 +375,19 @@ const acceptsEvents = ({ accept = "" }: RequestAuth.Headers): boolean =>
 
 const plainHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
 
-const probe = (status: 200 | 503): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.text(status === 200 ? "ok\n" : "not ready\n", { status, headers: plainHeaders })
+const probe = (status: 200 | 503): Answer => ({
+  status,
+  headers: { ...plainHeaders, "content-type": "text/plain" },
+  content: status === 200 ? "ok\n" : "not ready\n"
+})
 
 const replyWith = (
   reply: WorkerProtocol.WorkerReply,
-  status: number
-): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  Effect.map(WorkerProtocol.encodeReply(reply), (json) =>
-    HttpServerResponse.text(JSON.stringify(json), { status, contentType: "application/json", headers: plainHeaders })
-  )
+  status: number,
+  headers: Readonly<Record<string, string>> = {}
+): Effect.Effect<Answer> =>
+  Effect.map(WorkerProtocol.encodeReply(reply), (json) => ({
+    status,
+    headers: { ...plainHeaders, "content-type": "application/json", ...headers },
+    content: JSON.stringify(json)
+  }))

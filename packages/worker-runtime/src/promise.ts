@@ -299,10 +299,12 @@ const serverOf = <E>(
     Effect.runPromise(ended, { signal: waiting.signal }).then(own.close, () => {})
     return runtime.runPromise(Server.WorkerServer).then(
       ({ port, url }) => ({ port, url }),
-      (error: unknown) =>
-        own.close().then(() => {
-          throw error
+      (error: unknown) => {
+        const told = waiting.signal.aborted ? new Error("the server was closed before it took any work") : error
+        return own.close().then(() => {
+          throw told
         })
+      }
     )
   }
 

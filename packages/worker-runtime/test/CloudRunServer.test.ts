@@ -38,6 +38,10 @@ const process_ = Effect.fnUntraced(function* (kind: "effect" | "promise", drainT
     "the port"
   )
   const url = /http:\/\/localhost:\d+/.exec(printed)?.[0] ?? ""
+  yield* Rig.waitFor(
+    Effect.map(ServerRig.call(url, { path: "/ready" }), ({ status }) => status === 200),
+    "readiness"
+  )
   const store = (script: string) => Rig.write(path.join(dir, "job.json"), JSON.stringify(Rig.job(script)))
   const ask = (more: Readonly<Record<string, string>> = {}) =>
     ServerRig.call(url, { body: JSON.stringify(chunk), headers: { ...headers, ...more } })

@@ -1,22 +1,24 @@
 /**
  * An HTTP/1.1 server of Node's around an app of Effect's, with limits for clients that are slow, large or many, and an
- * end that waits for answers to be on their way.
+ * end that waits for answers to be on their way. What is answered is the app's affair.
  *
- * Requests are handled by `makeHandler` of Effect's `NodeHttpServer`; the server itself is looked after here, because the
- * one that its `make` looks after listens before anything handles requests, so that one that comes in between is never
- * answered, takes upgrades, of which there are none here, and closes without knowing which answers are still to be sent.
+ * Not on Effect's `NodeHttpServer`: that one brings forms, files and web sockets with it, which make a process start by
+ * half as much later and bundles fail that are not told of `require`. It also takes connections before anything handles
+ * requests, and closes without knowing which answers are still to be sent.
  */
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type * as http from "node:http"
 import type { Socket } from "node:net"
 import { getBuiltinModule } from "node:process"
+import * as nodeRequest from "./nodeRequest.ts"
+
+/** Answers a request; what it does beside that ends with the scope, once the answer is sent or the client gone. */
+export type App = (request: nodeRequest.Request) => Effect.Effect<nodeRequest.Answer, never, Scope.Scope>
 
 /** What a client can take of the server at most. */
 export interface Limits {
@@ -68,15 +70,13 @@ const keepAliveInitialDelay = 30_000
 
 /** Listens; closes with its scope, and interrupts what it still does then. */
 export const make = Effect.fnUntraced(function* (
-  app: Effect.Effect<HttpServerResponse, never, HttpServerRequest | Scope.Scope>,
+  app: App,
   options: Options
 ): Effect.fn.Return<NodeServer, ListenError, Scope.Scope> {
   const { host, port } = options
   // Node would throw.
   if (!(port >= 0 && port <= 65_535)) return yield* new ListenError({ host, port, detail: "ports are 0 to 65535" })
-  const scope = yield* Effect.scope
-  const handler = yield* NodeHttpServer.makeHandler(app, { scope: yield* Scope.fork(scope, "parallel") })
-  const fork = Effect.runForkWith(yield* Effect.context())
+  const fork = yield* FiberSet.makeRuntime()
 
   const requestTimeout = Duration.toMillis(options.requestTimeout)
   const headersTimeout = Math.min(Duration.toMillis(options.headersTimeout), requestTimeout)
@@ -107,7 +107,8 @@ export const make = Effect.fnUntraced(function* (
       answering.delete(socket)
       if (answering.size === 0) answered.openUnsafe()
     })
-    handler(request, response)
+    const fiber = fork(nodeRequest.handle(app, request, response))
+    response.once("close", () => fiber.interruptUnsafe())
   }
   server.on("request", handle)
   // Asks before it sends its body: told to go on when that is read.
