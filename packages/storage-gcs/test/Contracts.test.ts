@@ -23,12 +23,6 @@ artifactStorageContract("GcsArtifactStorage", strict({ chunkBytes: StrictGcs.chu
   many: 250
 })
 
-const contract = ArtifactStorageContract.make(strict({}), { huge: 256 * 1024 ** 2 })
-Vitest.register("GcsArtifactStorage with chunks of the usual size", {
-  ...contract,
-  cases: contract.cases.filter(({ name }) => name.includes("bounded memory"))
-})
-
 const prefixed = ArtifactStorageContract.make(strict({ chunkBytes: StrictGcs.chunkUnit, prefix: "/team a/ü+%2F/" }), {
   patience: "30 seconds",
   big: 600_000,

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ArtifactStorage } from "@helios-infra/core"
 import * as GcsArtifactStorage from "@helios-infra/storage-gcs/GcsArtifactStorage"
-import { Effect, Fiber, Logger, Option, Schedule, Stream } from "effect"
+import { Deferred, Effect, Fiber, Logger, Option, Schedule, Stream } from "effect"
 import { createHash } from "node:crypto"
 import * as StrictGcs from "./StrictGcs.ts"
 
@@ -379,10 +379,12 @@ describe("get", () => {
     Effect.gen(function* () {
       const { gcs, storage } = yield* stored()
       gcs.trouble({ on: "DownloadObject", fault: { cut: 100_000 } })
-      gcs.trouble({ on: "DownloadObject", fault: { slow: 300 } })
+      const replaced = yield* Deferred.make<void>()
+      gcs.trouble({ on: "DownloadObject", fault: { waits: Effect.runPromise(Deferred.await(replaced)) } })
       const reading = yield* Effect.forkChild(reasonOf(read(storage, "a")))
       yield* until(() => gcs.count("DownloadObject") === 2)
       yield* Effect.promise(() => gcs.store("a", "other"))
+      yield* Deferred.succeed(replaced, undefined)
       assert.strictEqual(yield* Fiber.join(reading), "Changed")
     })
   )

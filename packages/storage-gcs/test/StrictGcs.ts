@@ -67,6 +67,7 @@ interface Request {
  *
  * - `error`: it is answered with that, and nothing is done.
  * - `slow`: it is answered later, and done only then.
+ * - `waits`: the same, when something has happened.
  * - `lost`: all is done, and the answer never comes.
  * - `reset`: the connection breaks before anything is done, or when all is done and the answer is due.
  * - `cut`: the connection breaks after so many bytes of the answer.
@@ -79,6 +80,7 @@ interface Request {
 export type Fault =
   | { readonly error: readonly [status: number, reason: string, message?: string] }
   | { readonly slow: number }
+  | { readonly waits: Promise<unknown> }
   | { readonly lost: true }
   | { readonly reset: "before" | "after" }
   | { readonly cut: number }
@@ -536,6 +538,7 @@ const open = async () => {
         return {}
       }
       const content = await buffer(request)
+      if (fault !== undefined && "waits" in fault) await fault.waits
       if (fault !== undefined && "slow" in fault) {
         await delay(fault.slow)
         if (response.destroyed || request.socket.destroyed) return {}
