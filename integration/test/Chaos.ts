@@ -10,40 +10,19 @@ import { LocalWorkspace } from "@helios-infra/adapter-local"
 import { JobManager, JobRepository, JobState, OutputCheck, WorkerAdapter } from "@helios-infra/core"
 import type { FailPoints } from "@helios-infra/testkit"
 import { Effect, Layer, Stream } from "effect"
-import { build } from "esbuild"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFile, mkdir, readdir, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
 import { type Orders, repository, type Store } from "./fixtures/mortal.ts"
+import * as Program from "./Program.ts"
 import { folder, hashesOf, plan, processesOf, render } from "./RealMachine.ts"
 
 /** When an orchestrator dies: some milliseconds after it was started, or by itself at a point in its life. */
 export type Death = { readonly afterMs: number } | { readonly at: FailPoints.FailPoint; readonly time: number }
 
-/** One file, which starts in a fraction of the time that its sources take. */
-const program = Effect.runSync(
-  Effect.cached(
-    Effect.promise(async () => {
-      const outfile = join(tmpdir(), `helios-mortal-${process.pid}.mjs`)
-      await build({
-        entryPoints: [join(import.meta.dirname, "fixtures", "mortal.ts")],
-        outfile,
-        bundle: true,
-        format: "esm",
-        platform: "node",
-        target: "node22",
-        conditions: ["@helios-infra/source"],
-        logLevel: "error",
-        // What was written for CommonJS asks for its modules by `require`.
-        banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url)' }
-      })
-      return outfile
-    })
-  )
-)
+const program = Program.make("mortal")
 
 const chunks = 10
 

@@ -1,68 +1,20 @@
 /** Jobs on a fleet of Lambda functions, and what goes wrong there. */
 import { path as ffmpeg } from "@ffmpeg-installer/ffmpeg"
-import { ChunkPlan, JobManager, JobRepository, type JobSpec } from "@helios-infra/core"
+import { JobManager, JobRepository } from "@helios-infra/core"
 import { credentials } from "@helios-infra/local-lambda"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Predicate, Schedule, Stream } from "effect"
-import { execFile, spawn } from "node:child_process"
-import { mkdir, readdir } from "node:fs/promises"
-import { join, relative } from "node:path"
+import { spawn } from "node:child_process"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
 import process from "node:process"
-import { promisify } from "node:util"
-import { ensureChromium } from "../../examples/demo/src/browser.ts"
-import { small, writeJob } from "../../examples/demo/src/job.ts"
 import * as StrictS3 from "../../packages/storage-s3/test/StrictS3.ts"
 import type { Orders } from "./fixtures/orchestrator.ts"
+import { hashes, prepare, prepareDemo, renderHere } from "./FilmJob.ts"
 import * as LambdaFarm from "./LambdaFarm.ts"
 import * as RealMachine from "./RealMachine.ts"
 
-const run = promisify(execFile)
-
 const out = { outputFile: "film.mp4" }
-
-/** A source of 96 frames with sound in the job's folder, and a job that cuts it into chunks and encodes them. */
-const prepare = Effect.fnUntraced(function* (root: string, options: Partial<ChunkPlan.Options> = {}) {
-  const dir = join(root, "job")
-  yield* Effect.promise(async () => {
-    await mkdir(join(dir, "media"), { recursive: true })
-    const picture = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=24,trim=end_frame=96"]
-    const sound = ["-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000:duration=4"]
-    const codecs = ["-c:v", "libx264", "-qp", "0", "-c:a", "pcm_s16le", join(dir, "media", "source file.mov")]
-    await run(ffmpeg, ["-v", "error", "-y", ...picture, ...sound, ...codecs])
-  })
-  const spec = yield* ChunkPlan.make({
-    totalFrames: 96,
-    fps: 24,
-    width: 160,
-    height: 90,
-    chunks: { count: 4 },
-    command: [
-      `'${ffmpeg}' -v error -y -i 'media/source file.mov' -frames:v {frameCount}`,
-      "-vf trim=start_frame={startFrame},setpts=PTS-STARTPTS",
-      "-af atrim=start={startSeconds}:duration={durationSeconds},asetpts=PTS-STARTPTS",
-      "-c:v libx264 -preset ultrafast -bf 0 -pix_fmt yuv420p -c:a pcm_s16le {output}"
-    ].join(" "),
-    assets: ["media"],
-    ...options
-  })
-  return { dir, spec }
-})
-
-/** A hash of every frame of a video, and one of all of its sound, as they are decoded. */
-const hashes = (file: string) =>
-  Effect.promise(async () => {
-    const picture = await run(ffmpeg, ["-v", "error", "-i", file, "-map", "0:v", "-f", "framemd5", "-"])
-    const sound = await run(ffmpeg, ["-v", "error", "-i", file, "-map", "0:a?", "-f", "md5", "-"])
-    return [...picture.stdout.split("\n").filter((line) => !line.startsWith("#")), sound.stdout]
-  })
-
-/** Runs the same job on this machine. */
-const renderHere = Effect.fnUntraced(function* (spec: JobSpec.JobSpec, dir: string, env: Record<string, string> = {}) {
-  yield* JobManager.JobManager.use((jobs) =>
-    Effect.flatMap(jobs.create(spec), ({ id }) => jobs.run(id, { outputFile: "here.mp4", env }))
-  ).pipe(Effect.provide(RealMachine.layer(dir)))
-  return yield* hashes(join(dir, "here.mp4"))
-})
 
 const render = (
   farm: LambdaFarm.LambdaFarm,
@@ -293,20 +245,10 @@ describe("a job on Lambda functions", { timeout: 120_000 }, () => {
   it.live("may be the demo's, in four browsers at once", () =>
     Effect.gen(function* () {
       const farm = yield* LambdaFarm.make({ code: "lenient" })
-      const { spec } = yield* Effect.promise(() => writeJob(join(farm.root, "job"), small))
-      // The worker's machine has the program and the composition; the sound comes with the job.
-      const dir = join(farm.root, "job")
-      const example = join(import.meta.dirname, "..", "..", "examples", "demo")
-      const chunks = spec.chunks.map((chunk) => ({
-        ...chunk,
-        command: chunk.command.replaceAll(`${relative(dir, example)}/`, `${example}/`)
-      }))
-      const job = { dir, spec: { ...spec, chunks, assets: ["sound.wav"] } }
-      const chromium = yield* Effect.promise(() => ensureChromium())
-      const env = { ...chromium.env, CHROMIUM_PATH: chromium.executablePath, FFMPEG_PATH: ffmpeg }
+      const { env, ...job } = yield* prepareDemo(farm.root)
       yield* render(farm, job, { env })
       assert.strictEqual(farm.lambda.instances("render"), 4)
-      assert.deepStrictEqual(yield* hashes(join(dir, "film.mp4")), yield* renderHere(job.spec, dir, env))
+      assert.deepStrictEqual(yield* hashes(join(job.dir, "film.mp4")), yield* renderHere(job.spec, job.dir, env))
     })
   )
 })
