@@ -17,6 +17,7 @@ import { mkdirSync } from "node:fs"
 import { createServer, request, type IncomingMessage, type ServerResponse } from "node:http"
 import { join } from "node:path"
 import process from "node:process"
+import { buffer } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
 import { environment } from "../../packages/adapter-cloudrun/test/CloudRunService.ts"
 import * as MetadataServer from "../../packages/adapter-cloudrun/test/MetadataServer.ts"
@@ -57,12 +58,6 @@ interface Instance {
 
 const account = "orchestrator@films.iam.gserviceaccount.com"
 
-const bodyOf = async (message: IncomingMessage): Promise<Buffer> => {
-  const parts: Array<Buffer> = []
-  for await (const part of message) parts.push(Buffer.from(part))
-  return Buffer.concat(parts)
-}
-
 const program = Program.make("instance")
 
 const open = async (options: {
@@ -102,20 +97,20 @@ const open = async (options: {
   const pass = async (from: IncomingMessage, response: ServerResponse): Promise<void> => {
     const fault = faults.shift()
     if (fault?._tag === "Full") {
-      await bodyOf(from)
+      await buffer(from)
       response.writeHead(429, fault.retryAfter === undefined ? {} : { "retry-after": fault.retryAfter })
       response.end("The request was aborted because there was no available instance.")
       return
     }
     const free = instances.find(({ busy }) => !busy)
     if (free === undefined && instances.length >= options.instances) {
-      await bodyOf(from)
+      await buffer(from)
       response.writeHead(429).end("The request was aborted because there was no available instance.")
       return
     }
     const instance = free ?? startInstance()
     instance.busy = true
-    const body = await bodyOf(from)
+    const body = await buffer(from)
     const call: Call = { instance: instance.number, body: body.toString(), answering: false, ended: false }
     calls.push(call)
     try {
@@ -129,7 +124,7 @@ const open = async (options: {
       if (fault?._tag === "Kill") instance.child.kill("SIGKILL")
       if (fault?._tag === "End") instance.child.kill("SIGTERM")
       if (fault?._tag === "Late") {
-        const late = await bodyOf(answer)
+        const late = await buffer(answer)
         call.ended = true
         setTimeout(() => response.writeHead(answer.statusCode ?? 200, answer.headers).end(late), fault.ms)
         return
@@ -167,7 +162,7 @@ const open = async (options: {
     close: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      for (const { child } of [...instances]) child.kill("SIGKILL")
+      for (const { child } of instances) child.kill("SIGKILL")
     }
   }
 }

@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { FailPoints } from "@helios-infra/testkit"
-import { Effect, Random, Redacted } from "effect"
+import { Effect, Random, Redacted, type Scope } from "effect"
 import { join } from "node:path"
 import process from "node:process"
 import * as Postgres from "../../packages/repository-sql/test/Postgres.ts"
@@ -33,15 +33,14 @@ const atRandom = Effect.gen(function* () {
   ).pipe(Random.withSeed(seed))
 })
 
-const stores: Readonly<Record<string, Effect.Effect<Store, never, Postgres.Postgres | import("effect/Scope").Scope>>> =
-  {
-    "in files": Effect.map(folder, (dir) => ({ type: "file", dir: join(dir, "jobs") })),
-    "in SQLite": Effect.map(folder, (dir) => ({ type: "sqlite", filename: join(dir, "jobs.db") })),
-    "in Postgres": Effect.gen(function* () {
-      const { database } = yield* Postgres.Postgres
-      return { type: "postgres", url: Redacted.value(yield* database) }
-    })
-  }
+const stores: Readonly<Record<string, Effect.Effect<Store, never, Postgres.Postgres | Scope.Scope>>> = {
+  "in files": Effect.map(folder, (dir) => ({ type: "file", dir: join(dir, "jobs") })),
+  "in SQLite": Effect.map(folder, (dir) => ({ type: "sqlite", filename: join(dir, "jobs.db") })),
+  "in Postgres": Effect.gen(function* () {
+    const { database } = yield* Postgres.Postgres
+    return { type: "postgres", url: Redacted.value(yield* database) }
+  })
+}
 
 describe("a job whose orchestrator is killed", { timeout: 60_000 + kills * 5000 }, () => {
   for (const [where, store] of Object.entries(stores)) {
