@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ArtifactStorage } from "@helios-infra/core"
 import * as GcsArtifactStorage from "@helios-infra/storage-gcs/GcsArtifactStorage"
-import { Deferred, Effect, Fiber, Logger, Option, Schedule, Stream } from "effect"
+import { Effect, Fiber, Logger, Option, Schedule, Stream } from "effect"
 import { createHash } from "node:crypto"
+import { EventEmitter, once } from "node:events"
 import * as StrictGcs from "./StrictGcs.ts"
 
 const chunk = StrictGcs.chunkUnit
@@ -379,12 +380,12 @@ describe("get", () => {
     Effect.gen(function* () {
       const { gcs, storage } = yield* stored()
       gcs.trouble({ on: "DownloadObject", fault: { cut: 100_000 } })
-      const replaced = yield* Deferred.make<void>()
-      gcs.trouble({ on: "DownloadObject", fault: { waits: Effect.runPromise(Deferred.await(replaced)) } })
+      const events = new EventEmitter()
+      gcs.trouble({ on: "DownloadObject", fault: { waits: once(events, "replaced") } })
       const reading = yield* Effect.forkChild(reasonOf(read(storage, "a")))
       yield* until(() => gcs.count("DownloadObject") === 2)
       yield* Effect.promise(() => gcs.store("a", "other"))
-      yield* Deferred.succeed(replaced, undefined)
+      events.emit("replaced")
       assert.strictEqual(yield* Fiber.join(reading), "Changed")
     })
   )
