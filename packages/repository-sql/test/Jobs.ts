@@ -1,7 +1,7 @@
 /** Jobs in temporary databases, for the tests of this package. */
 import { assert } from "@effect/vitest"
 import type { JobEvent, JobRepository, JobSpec } from "@helios-infra/core"
-import { Effect, Exit, Scope, Stream } from "effect"
+import { Effect, Exit, References, Scope, Stream } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -49,7 +49,11 @@ export const open = Effect.fnUntraced(function* (
 > {
   const scope = yield* Scope.make()
   yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
-  const writer = yield* jobs.openWriter(jobId ?? "job", { takeOver: takeOver ?? "if-dead" }).pipe(Scope.provide(scope))
+  const writer = yield* jobs.openWriter(jobId ?? "job", { takeOver: takeOver ?? "if-dead" }).pipe(
+    Scope.provide(scope),
+    // Some databases are gone by the time that it closes, of which it warns.
+    Effect.provideService(References.MinimumLogLevel, "None")
+  )
   return { ...writer, close: Scope.close(scope, Exit.void) }
 })
 

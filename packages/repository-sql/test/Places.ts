@@ -11,7 +11,7 @@ import type * as Postgres from "./Postgres.ts"
 
 export interface Place {
   readonly name: "sqlite" | "postgres"
-  /** By which another process opens it: a file or a URL. */
+  /** By which another process opens it: a file, or a URL with the schema after `#`. */
   readonly address: string
   /** Opens it: each is what another process would have. */
   readonly open: Effect.Effect<Jobs, JobRepository.RepositoryError, Scope.Scope>
@@ -37,18 +37,21 @@ export const sqlite: Effect.Effect<Place, never, Scope.Scope> = Effect.gen(funct
   }
 })
 
+/** Schemas of one database: to make a database takes longer than most tests. */
 export const postgres = (
   server: Effect.Effect<Postgres.Postgres["Service"]>
-): Effect.Effect<Place, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const url = yield* (yield* server).database
+): Effect.Effect<Place, never, Scope.Scope> => {
+  const database = Effect.runSync(Effect.cached(Effect.flatMap(server, ({ database }) => database)))
+  let places = 0
+  return Effect.map(database, (url) => {
+    const schema = `place_${++places}`
     return {
       name: "postgres",
-      address: Redacted.value(url),
-      open: PostgresJobRepository.make({ url, patience: "15 seconds" }),
+      address: `${Redacted.value(url)}#${schema}`,
+      open: PostgresJobRepository.make({ url, schema, patience: "15 seconds" }),
       query: (sql) =>
         Effect.flatMap(PgConnection.make({ url }), (connection) =>
-          connection.query(sql.replaceAll(/\{(\w+)\}/g, "helios.$1"))
+          connection.query(sql.replaceAll(/\{(\w+)\}/g, `${schema}.$1`))
         ).pipe(
           Effect.map(({ rows }) => rows),
           Effect.scoped,
@@ -56,3 +59,10 @@ export const postgres = (
         )
     }
   })
+}
+
+/** What a repository is opened with at an address of Postgres. */
+export const optionsOf = (address: string) => {
+  const [url = "", schema = ""] = address.split("#")
+  return { url: Redacted.make(url), schema }
+}

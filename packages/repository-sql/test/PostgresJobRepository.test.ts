@@ -10,7 +10,7 @@ import * as Postgres from "./Postgres.ts"
 const server = Postgres.shared()
 const place = Places.postgres(server)
 
-/** An empty database with a job in it. */
+/** An empty schema with a job in it. */
 const setUp = Effect.gen(function* () {
   const here = yield* place
   const jobs = yield* here.open
@@ -63,8 +63,9 @@ describe("PostgresJobRepository", () => {
   it.live("takes its options from configuration, and keeps schemas apart", () =>
     Effect.gen(function* () {
       const { address, jobs, query } = yield* setUp
+      const { url } = Places.optionsOf(address)
       const layer = PostgresJobRepository.layerConfig({ url: Config.Redacted("DB"), schema: Config.String("SCHEMA") })
-      const env = ConfigProvider.layer(ConfigProvider.fromEnvRecord({ DB: address, SCHEMA: "Other_1" }))
+      const env = ConfigProvider.layer(ConfigProvider.fromEnvRecord({ DB: Redacted.value(url), SCHEMA: "Other_1" }))
       const create = JobRepository.JobRepository.use((others) => others.create("theirs", created))
       yield* Effect.provide(create, Layer.provide(layer, env))
       assert.deepStrictEqual(yield* query('SELECT id FROM "Other_1".jobs'), [{ id: "theirs" }])
@@ -152,7 +153,7 @@ describe("a server that goes away in the middle of a job", () => {
     Effect.gen(function* () {
       const { address, jobs: other } = yield* setUp
       const { port, start, stop } = yield* server
-      const jobs = yield* PostgresJobRepository.make({ url: Redacted.make(address), patience: "300 millis" })
+      const jobs = yield* PostgresJobRepository.make({ ...Places.optionsOf(address), patience: "300 millis" })
       const writer = yield* open(jobs)
       yield* writer.append([lost("a")])
       yield* stop
@@ -178,7 +179,7 @@ describe("a server that goes away in the middle of a job", () => {
     Effect.gen(function* () {
       const { address } = yield* setUp
       const { start, stop } = yield* server
-      const jobs = yield* PostgresJobRepository.make({ url: Redacted.make(address), patience: "300 millis" })
+      const jobs = yield* PostgresJobRepository.make({ ...Places.optionsOf(address), patience: "300 millis" })
       const writer = yield* open(jobs)
       yield* stop
       yield* writer.close
@@ -271,7 +272,7 @@ describe("who writes a job", () => {
   it.live("is told from another one's locks", () =>
     Effect.gen(function* () {
       const here = yield* setUp
-      const others = yield* PgConnection.make({ url: Redacted.make(here.address) })
+      const others = yield* PgConnection.make(Places.optionsOf(here.address))
       yield* others.query("SELECT pg_advisory_lock(4294967297)")
       yield* here.query("UPDATE {jobs} SET run = 1, holder = '4294967297', claim = 'x', owner = '{\"host\":\"there\"}'")
       const { message, reason } = yield* errorOf(open(here.jobs))
@@ -288,6 +289,7 @@ describe("who writes a job", () => {
       const writer = yield* open(other)
       yield* writer.append([lost("a")])
       yield* Scope.close(scope, Exit.void)
+      assert.include((yield* errorOf(writer.append([lost("late")]))).message, "it was closed")
       const next = yield* open(here.jobs)
       assert.strictEqual(next.run, 2)
       yield* next.append([lost("b")])
@@ -301,9 +303,13 @@ describe("a server that cannot be used", () => {
     Effect.scoped(PostgresJobRepository.make({ url: Redacted.make(url), patience: "5 seconds", ...options }))
 
   /** A database that is there. */
-  const wellKnown = Effect.map(
-    Effect.flatMap(server, ({ database }) => database),
-    Redacted.value
+  const wellKnown = Effect.runSync(
+    Effect.cached(
+      Effect.map(
+        Effect.flatMap(server, ({ database }) => database),
+        Redacted.value
+      )
+    )
   )
 
   const wrongs: Record<string, { readonly url: (url: URL) => void; readonly says: RegExp }> = {
@@ -348,14 +354,15 @@ describe("a server that cannot be used", () => {
 
   it.live("says which right is missing, and needs none beyond its schema", () =>
     Effect.gen(function* () {
-      const { address, query } = yield* setUp
+      const { query } = yield* place
       yield* query("CREATE ROLE renders LOGIN PASSWORD 'pass-of-renders'")
-      const url = new URL(address)
+      const url = new URL(yield* wellKnown)
       url.username = "renders"
       url.password = "pass-of-renders"
       const { message } = yield* errorOf(opening(url.href, { schema: "renders" }))
       assert.include(message, "this user may not do that: let it create a schema, or make the schema")
-      yield* query("CREATE SCHEMA renders AUTHORIZATION renders")
+      const database = yield* PgConnection.make({ url: Redacted.make(yield* wellKnown) })
+      yield* database.query("CREATE SCHEMA renders AUTHORIZATION renders")
       const jobs = yield* PostgresJobRepository.make({ url: Redacted.make(url.href), schema: "renders" })
       yield* runsAJob(jobs)
     })
@@ -363,11 +370,10 @@ describe("a server that cannot be used", () => {
 
   it.live("says that it may only be read", () =>
     Effect.gen(function* () {
-      const here = yield* place
-      yield* here.query(
-        `ALTER DATABASE ${new URL(here.address).pathname.slice(1)} SET default_transaction_read_only = on`
-      )
-      const { message } = yield* errorOf(Effect.scoped(here.open))
+      const { query } = yield* place
+      const url = Redacted.value(yield* (yield* server).database)
+      yield* query(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_read_only = on`)
+      const { message } = yield* errorOf(opening(url))
       assert.include(message, "use the URL of the primary server")
     })
   )
@@ -376,7 +382,7 @@ describe("a server that cannot be used", () => {
     Effect.gen(function* () {
       const here = yield* setUp
       const writer = yield* open(here.jobs)
-      yield* here.query("DROP SCHEMA helios CASCADE")
+      yield* here.query(`DROP SCHEMA ${Places.optionsOf(here.address).schema} CASCADE`)
       for (const operation of [writer.append([lost("a")]), journal(here.jobs), here.jobs.create("other", created)]) {
         assert.include((yield* errorOf(operation)).message, "its tables are gone: restore them")
       }

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { JobRepository } from "@helios-infra/core"
 import * as SqliteJobRepository from "@helios-infra/repository-sql/SqliteJobRepository"
-import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, References, Scope, Stream } from "effect"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -254,7 +254,7 @@ describe("a database that is taken away while it is open", () => {
         assert.include(message, `${filename} was deleted or replaced while it was open`)
         assert.include(message, "start this process anew")
       }
-    })
+    }).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
   )
 })
 

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { RepositoryError } from "@helios-infra/core/JobRepository"
 import { hostname } from "node:os"
 import * as attempts from "./attempts.ts"
@@ -64,9 +64,16 @@ export const open = Effect.fnUntraced(function* (
     maxMessageSize
   }
   const again = attempts.make({ patience, pauseMs: [20, 500], mayPass, explain: explain(where, patience) })
+  let closed = false
   const attempt: Store["attempt"] = (jobId) => (effect) =>
-    // A connection may hang for as long as its operating system likes.
-    again(jobId)(Effect.timeoutOrElse(effect, { duration: patience, orElse: () => Effect.fail(hangs) }))
+    again(jobId)(
+      Effect.suspend(() =>
+        closed
+          ? Effect.fail(wasClosed)
+          : // A connection may hang for as long as its operating system likes.
+            Effect.timeoutOrElse(effect, { duration: patience, orElse: () => Effect.fail(hangs) })
+      )
+    )
   // A server that is not there will hardly come while somebody waits for the answer; one that starts up will.
   const start = attempts.make({
     patience,
@@ -80,6 +87,8 @@ export const open = Effect.fnUntraced(function* (
   const sql = yield* start(anyJob)(
     PgClient.make({ ...config, maxConnections: options.connections, idleTimeout: "1 minute" })
   ).pipe(Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make))
+  // Before its connections go, of which a closed pool would only say that it was interrupted.
+  yield* Effect.addFinalizer(() => Effect.sync(() => void (closed = true)))
   const found = yield* migrate(sql, options.schema, tables).pipe(start(anyJob))
   if (found > schema.version) return yield* failure(anyJob, schema.newerVersion(found))
 
@@ -152,6 +161,10 @@ const migrate = (sql: PgClient.PgClient, name: string, tables: Store["tables"]):
 
 const hangs = new SqlError({
   reason: new ConnectionError({ cause: new Error("no answer"), message: "it does not answer" })
+})
+
+const wasClosed = new SqlError({
+  reason: new UnknownError({ cause: new Error("it was closed: its layer was released while it was used") })
 })
 
 /** What Postgres says of itself: five letters and digits. */
