@@ -403,13 +403,13 @@ describe("a worker that sends events", () => {
           const beating = setInterval(() => {
             send({ event: "heartbeat" })
             beats += 1
-            if (beats < 60) return
+            if (beats < 200) return
             clearInterval(beating)
             finish(cancelled)
           }, 10)
         }
       })
-      const { reason } = failureOf(yield* run({ url, idleTimeout: "400 millis" }))
+      const { reason } = failureOf(yield* run({ url, idleTimeout: "1500 millis" }))
       assert.match(reason.message, /told it to stop/)
     })
   )
