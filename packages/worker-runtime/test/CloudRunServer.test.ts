@@ -77,7 +77,6 @@ describe("an instance that is told to end", () => {
 
   for (const [kind, signal] of [
     ["promise", "SIGTERM"],
-    ["effect", "SIGTERM"],
     ["effect", "SIGINT"]
   ] as const) {
     it.live(`stops a command that does not listen, says so, and is over (${kind}, ${signal})`, () =>

@@ -69,10 +69,9 @@ describe("what is too large", () => {
 })
 
 describe("clients that are slow", () => {
-  it.live("are dropped, a hundred of them, and others are served meanwhile", () =>
+  /** A hundred of them, of all kinds. */
+  const slowly = (port: number) =>
     Effect.gen(function* () {
-      const server = yield* ServerRig.serve({ headersTimeout: "1 second", requestTimeout: "1500 millis" })
-      server.store(`printf movie > "$1"`)
       const kinds = [
         // Nothing at all, a header that never ends, a body that never ends.
         { first: "", rest: "" },
@@ -83,7 +82,7 @@ describe("clients that are slow", () => {
       const clients = yield* Effect.forEach(Array.from({ length: 100 }), (_, at) =>
         Effect.gen(function* () {
           const { first = "", rest = "" } = kinds[at % kinds.length] ?? {}
-          const client = yield* ServerRig.connection(server.port)
+          const client = yield* ServerRig.connection(port)
           client.send(first)
           yield* Effect.sync(() => client.send(rest)).pipe(
             Effect.repeat({ schedule: Schedule.spaced("100 millis"), until: client.closed }),
@@ -92,10 +91,24 @@ describe("clients that are slow", () => {
           return client
         })
       )
-      const open = () => clients.filter((client) => !client.closed()).length
-      assert.strictEqual(open(), 100)
+      return () => clients.filter((client) => !client.closed()).length
+    })
+
+  it.live("keep nobody else from being served", () =>
+    Effect.gen(function* () {
+      const server = yield* ServerRig.serve({ headersTimeout: "1 minute", requestTimeout: "1 minute" })
+      server.store(`printf movie > "$1"`)
+      const open = yield* slowly(server.port)
       assert.strictEqual((yield* ServerRig.ask(server.url)).reply._tag, "Result")
-      assert.strictEqual(open(), 100, "it was served while they were there")
+      assert.strictEqual(open(), 100)
+    })
+  )
+
+  it.live("are dropped, all hundred of them, when their time is over", () =>
+    Effect.gen(function* () {
+      const server = yield* ServerRig.serve({ headersTimeout: "500 millis", requestTimeout: "1 second" })
+      server.store(`printf movie > "$1"`)
+      const open = yield* slowly(server.port)
       yield* Rig.waitFor(
         Effect.sync(() => open() === 0),
         "the end of all of them"

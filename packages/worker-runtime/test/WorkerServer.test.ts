@@ -162,8 +162,8 @@ describe("a stream of events", () => {
     Effect.gen(function* () {
       const server = yield* ServerRig.serve({ logBytes: 1000 })
       const done = `${server.dir}/done`
-      // 100 MiB of lines.
-      server.store(`head -c 104857600 /dev/zero | tr "\\\\0" x | fold -w 4000; printf movie > "$1"; touch ${done}`)
+      // 40 MiB of lines.
+      server.store(`head -c 41943040 /dev/zero | tr "\\\\0" x | fold -w 4000; printf movie > "$1"; touch ${done}`)
       const client = yield* ServerRig.connection(server.port)
       client.socket.pause()
       const before = yield* ServerRig.held
