@@ -228,7 +228,7 @@ describe("connections that are ended", () => {
     })
   )
 
-  it.live("take nobody's job away: who is there again within a second lives", () =>
+  it.live("take nobody's job away: who is there again within two seconds lives", () =>
     Effect.gen(function* () {
       const here = yield* setUp
       const elsewhere = yield* here.open

@@ -29,7 +29,10 @@ export interface Options {
 const lookAgain = Duration.seconds(1)
 
 /** Longer than it takes a process to connect again, which it tries at least every half second. */
-const deathPause = Duration.seconds(1)
+const deathPause = Duration.seconds(2)
+
+/** How long to wait for an answer. A connection may hang for as long as its operating system likes. */
+const answerTimeout = Duration.seconds(15)
 
 /** How long it takes to find out that the other end is gone. */
 const keepAlive = Duration.seconds(10)
@@ -70,8 +73,7 @@ export const open = Effect.fnUntraced(function* (
       Effect.suspend(() =>
         closed
           ? Effect.fail(wasClosed)
-          : // A connection may hang for as long as its operating system likes.
-            Effect.timeoutOrElse(effect, { duration: patience, orElse: () => Effect.fail(hangs) })
+          : Effect.timeoutOrElse(effect, { duration: answerTimeout, orElse: () => Effect.fail(hangs) })
       )
     )
   // A server that is not there will hardly come while somebody waits for the answer; one that starts up will.
