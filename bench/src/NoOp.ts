@@ -13,7 +13,7 @@ export const spec = (chunks: number): JobSpec.JobSpec => ({
   }))
 })
 
-const workspace = Workspace.Workspace.of({
+export const workspace = Workspace.Workspace.of({
   root: "/job",
   place: ({ attempt, chunkId, run }) => Effect.succeed(`/job/${run}.${chunkId}.${attempt}`),
   locate: (output) => Effect.succeed(output.location),

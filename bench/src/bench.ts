@@ -8,11 +8,13 @@ import type { Row } from "./Measure.ts"
 const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<ReadonlyArray<Row>> }>> = new Map([
   ["orchestration", () => import("./orchestration.ts")],
   ["journal", () => import("./journal.ts")],
+  ["resume", () => import("./resume.ts")],
   ["processes", () => import("./processes.ts")],
   ["render", () => import("./render.ts")],
   ["flood", () => import("./flood.ts")],
   ["lambda", () => import("./lambda.ts")],
   ["worker", () => import("./worker.ts")],
+  ["http", () => import("./http.ts")],
   ["storage", () => import("./storage.ts")],
   ["imports", () => import("./imports.ts")]
 ])

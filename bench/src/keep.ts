@@ -1,9 +1,11 @@
 /**
- * Runs N chunks that print 1 KiB each, and keeps the job; prints what that cost. Usage: node keep.ts folder|rewrite CHUNKS
+ * Runs N chunks that print 1 KiB each, and keeps the job; prints what that cost. Usage:
+ * node keep.ts folder|sqlite|rewrite CHUNKS, or node keep.ts postgres CHUNKS URL
  */
 import { FileJobRepository } from "@helios-infra/adapter-local"
 import { JobManager } from "@helios-infra/core"
-import { Duration, Effect, Layer, Stream } from "effect"
+import { PostgresJobRepository, SqliteJobRepository } from "@helios-infra/repository-sql"
+import { Duration, Effect, Layer, Redacted, Stream } from "effect"
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -11,7 +13,7 @@ import process from "node:process"
 import { timed } from "./Measure.ts"
 import * as NoOp from "./NoOp.ts"
 
-const [way = "folder", count = "3000"] = process.argv.slice(2)
+const [way = "folder", count = "3000", url = ""] = process.argv.slice(2)
 const chunks = Number(count)
 const log = "x".repeat(1023)
 
@@ -27,20 +29,27 @@ const folderSize = async (dir: string): Promise<number> => {
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-const folder = (dir: string, total: number) =>
-  Effect.gen(function* () {
+const repositories = {
+  folder: (dir: string) => FileJobRepository.layer({ dir }),
+  sqlite: (dir: string) => SqliteJobRepository.layer({ filename: join(dir, "jobs.db") }),
+  postgres: () => PostgresJobRepository.layer({ url: Redacted.make(url) })
+}
+
+const keep = (name: keyof typeof repositories) => async (dir: string, total: number) => {
+  const before = await written()
+  const kept = await Effect.gen(function* () {
     const jobs = yield* JobManager.JobManager
     const { id } = yield* jobs.create(NoOp.spec(total))
-    const before = yield* Effect.promise(written)
     const [took] = yield* Effect.timed(jobs.run(id, { concurrency: 50 }))
-    const bytes = (yield* Effect.promise(written)) - before
     const logs = yield* Stream.runCollect(jobs.logs(id))
-    const kept = logs.filter((attempt) => attempt.log === log).length
-    return { ms: Duration.toMillis(took), bytes, logs: kept, payload: total * (log.length + 1) }
+    return { ms: Duration.toMillis(took), logs: logs.filter((attempt) => attempt.log === log).length }
   }).pipe(
-    Effect.provide(JobManager.layer.pipe(Layer.provide([FileJobRepository.layer({ dir }), NoOp.layer(log)]))),
+    Effect.provide(JobManager.layer.pipe(Layer.provide([repositories[name](dir), NoOp.layer(log)]))),
     Effect.runPromise
   )
+  // Only now: a database writes some of it when it is closed.
+  return { ...kept, bytes: (await written()) - before, payload: total * (log.length + 1) }
+}
 
 /** What the field does: the whole job into one file, whenever something of it changes. */
 const rewrite = async (dir: string, total: number) => {
@@ -66,8 +75,8 @@ const rewrite = async (dir: string, total: number) => {
 
 const dir = await mkdtemp(join(tmpdir(), "helios-bench-"))
 try {
-  const run = way === "folder" ? folder : rewrite
-  if (way === "folder") await run(dir, 500)
+  const run = way === "folder" || way === "sqlite" || way === "postgres" ? keep(way) : rewrite
+  if (run !== rewrite) await run(dir, 500)
   const sizeBefore = await folderSize(dir)
   const { bytes, logs, ms, payload } = await run(dir, chunks)
   // Where the system does not count what is written, what lies there at the end is the least that was.

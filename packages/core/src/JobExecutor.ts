@@ -133,7 +133,12 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const append = (events: ReadonlyArray<JobEvent>) =>
     Effect.map(writer.append(events), (records) => records.forEach(request.apply))
 
+  /** Done when what is open has begun: looking at what is not comes second. */
+  const begun = Deferred.makeUnsafe<void>()
+  if (outputs.size === chunks.length) Deferred.doneUnsafe(begun, Effect.void)
+
   const commit = Effect.fnUntraced(function* (events: ReadonlyArray<ChunkScheduler.ChunkEvent>) {
+    Deferred.doneUnsafe(begun, Effect.void)
     // Before the append: one that fails may have been written after all.
     for (const event of events) if (event._tag === "ChunkAccepted") kept.push(event.output.location)
     yield* append(events)
@@ -189,7 +194,10 @@ export const run = Effect.fn("JobExecutor.run")(function* (
 
   const render = Effect.gen(function* () {
     const reopened = yield* Queue.unbounded<JobSpec.Chunk, Cause.Done>()
-    const looking = Effect.raceFirst(lookForOutputs(reopened), Deferred.await(halt))
+    const looking = Effect.raceFirst(
+      Effect.andThen(Deferred.await(begun), lookForOutputs(reopened)),
+      Deferred.await(halt)
+    )
     yield* Effect.all([schedule(reopened), looking], { concurrency: "unbounded", discard: true })
     // Drained with chunks left over; one that has them all goes on to the final file.
     if (job.chunks.some(({ status }) => status !== "accepted")) return yield* new JobPaused()

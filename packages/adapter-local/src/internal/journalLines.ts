@@ -46,6 +46,7 @@ export type Header = typeof Header.Type
 
 const prefix = '{"crc":"'
 const checkedFrom = prefix.length + 10
+const appendBegin = '"revision":'
 
 const checksum = (bytes: Uint8Array): string => crc32(bytes).toString(16).padStart(8, "0")
 
@@ -72,7 +73,7 @@ export class LineBuffer {
   }
 
   append(revision: number, at: number, eventsJson: ReadonlyArray<string>): void {
-    const begin = `"revision":${revision},"at":${at},"events":[`
+    const begin = `${appendBegin}${revision},"at":${at},"events":[`
     this.#line([begin, ...eventsJson.flatMap((json, index) => (index === 0 ? [json] : [",", json])), "]}"])
   }
 
@@ -161,12 +162,13 @@ const revive = (event: JobEvent): Option.Option<JobEvent> =>
     ? Option.map(decodeError(event.error), (error) => ({ ...event, error }))
     : Option.some(event)
 
-const parse = (bytes: Buffer): Result.Result<unknown, string> => {
-  const text = bytes.toString("utf8")
-  const found = checksum(bytes.subarray(checkedFrom))
-  if (!text.startsWith(`${prefix}${found}",`)) return Result.fail("its checksum is wrong")
-  return Result.try({ try: (): unknown => JSON.parse(text), catch: () => "it is no JSON" })
-}
+const isWhole = (bytes: Buffer): boolean =>
+  bytes.toString("latin1", 0, checkedFrom) === `${prefix}${checksum(bytes.subarray(checkedFrom))}",`
+
+const parse = (bytes: Buffer): Result.Result<unknown, string> =>
+  isWhole(bytes)
+    ? Result.try({ try: (): unknown => JSON.parse(bytes.toString("utf8")), catch: () => "it is no JSON" })
+    : Result.fail("its checksum is wrong")
 
 const newline = 0x0a
 
@@ -218,4 +220,43 @@ export const parseLines = (
     line++
   }
   return { records, place: { offset, line, revision }, damage: undefined }
+}
+
+/**
+ * Where whole lines end, from a place in a run's file on, or which of them is damaged. Only the last one is looked into:
+ * whoever reads the others sees what is in them.
+ */
+export const skipLines = (
+  bytes: Buffer,
+  from: Place,
+  run: number
+): { readonly place: Place; readonly damage: Damage | undefined } => {
+  let { line, offset } = from
+  let begin = 0
+  /** Where the last append begins, of which the revisions before it are not known. */
+  let last: { readonly begin: number; readonly end: number } | undefined
+  for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, begin)) {
+    const bytesOfLine = bytes.subarray(begin, end)
+    if (!isWhole(bytesOfLine)) {
+      return { place: { ...from, offset, line }, damage: { offset, line: line + 1, why: "its checksum is wrong" } }
+    }
+    if (bytesOfLine.toString("latin1", checkedFrom, checkedFrom + appendBegin.length) === appendBegin)
+      last = { begin, end }
+    offset += end + 1 - begin
+    begin = end + 1
+    line++
+  }
+  if (last === undefined) return { place: { ...from, offset, line }, damage: undefined }
+  const revision =
+    Number(
+      /^\d+/.exec(
+        bytes.toString(
+          "latin1",
+          last.begin + checkedFrom + appendBegin.length,
+          last.begin + checkedFrom + appendBegin.length + 20
+        )
+      )?.[0]
+    ) - 1
+  const parsed = parseLines(bytes.subarray(last.begin, last.end + 1), { ...from, revision }, run)
+  return { place: { offset, line, revision: parsed.place.revision }, damage: parsed.damage }
 }

@@ -22,7 +22,7 @@ export interface JournalReader {
 /** Reads the records after a revision. */
 export const make = (journal: journalFolder.Journal, after: number): JournalReader => {
   const { jobId } = journal
-  const readPiece = pieceReader(jobId)
+  const readPiece = pieceReader(jobId, journalLines.parseLines)
   let segments: ReadonlyArray<journalFolder.Segment> = []
   let place = start(undefined)
   let given = after
@@ -76,7 +76,7 @@ export const readToEnd = Effect.fnUntraced(function* (
   jobId: string,
   segment: journalFolder.Segment
 ): Effect.fn.Return<journalLines.Place, RepositoryError> {
-  const readPiece = pieceReader(jobId)
+  const readPiece = pieceReader(jobId, journalLines.skipLines)
   let place = start(segment)
   while (true) {
     const piece = yield* readPiece(segment, place)
@@ -93,12 +93,15 @@ const start = (segment: journalFolder.Segment | undefined): journalLines.Place =
 })
 
 /** Reads whole lines of files, into memory that is used again. */
-const pieceReader = (jobId: string) => {
+const pieceReader = <Piece extends ReturnType<typeof journalLines.skipLines>>(
+  jobId: string,
+  take: (bytes: Buffer, from: journalLines.Place, run: number) => Piece
+) => {
   let memory = Buffer.allocUnsafe(pieceBytes)
   return (
     { counts = Infinity, file, run }: journalFolder.Segment,
     place: journalLines.Place
-  ): Effect.Effect<ReturnType<typeof journalLines.parseLines>, RepositoryError> =>
+  ): Effect.Effect<Piece, RepositoryError> =>
     journalFolder.withFile(
       jobId,
       file,
@@ -106,7 +109,7 @@ const pieceReader = (jobId: string) => {
         while (true) {
           const into = memory.subarray(0, Math.min(memory.length, counts - place.offset))
           const bytes = yield* journalFolder.readAt(jobId, file, handle, place.offset, into)
-          const piece = journalLines.parseLines(bytes, place, run)
+          const piece = take(bytes, place, run)
           if (piece.place.offset > place.offset || piece.damage !== undefined || bytes.length < memory.length)
             return piece
           memory = Buffer.allocUnsafe(memory.length * 4)

@@ -19,21 +19,25 @@ export interface OpenAttempts {
 
 /** Begins the fold. */
 export const make = (): OpenAttempts => {
-  const open = new Map<string, OpenAttempt>()
+  /** By chunk: more than one of a chunk where several orchestrators died. */
+  const open = new Map<number, ReadonlyArray<OpenAttempt>>()
+
+  const others = (run: number, event: { readonly attempt: number; readonly chunk: number }) =>
+    open.get(event.chunk)?.filter((other) => other.run !== run || other.attempt !== event.attempt) ?? []
+
   const apply = ({ event, run }: JobRecord): void => {
     if (event._tag === "AttemptStarted" || event._tag === "AttemptAssigned") {
-      const { attempt, chunk: chunkId } = event
+      const { attempt, chunk } = event
       const handle = event._tag === "AttemptAssigned" && event.handle !== undefined ? { handle: event.handle } : {}
-      open.set(keyOf(run, event), { run, chunkId, attempt, ...handle })
+      open.set(chunk, [...others(run, event), { run, chunkId: chunk, attempt, ...handle }])
     } else if (event._tag === "AttemptEnded" || event._tag === "ChunkAccepted") {
-      open.delete(keyOf(run, event))
+      const left = others(run, event)
+      if (left.length > 0) open.set(event.chunk, left)
+      else open.delete(event.chunk)
     } else if (event._tag === "RunEnded") {
       // Whoever ended it has seen to its attempts.
       open.clear()
     }
   }
-  return { apply, all: () => [...open.values()] }
+  return { apply, all: () => [...open.values()].flat() }
 }
-
-const keyOf = (run: number, { attempt, chunk }: { readonly attempt: number; readonly chunk: number }): string =>
-  `${run}/${chunk}/${attempt}`
