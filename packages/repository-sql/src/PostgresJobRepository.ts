@@ -34,7 +34,8 @@ export interface Options {
  * - An append is committed before it returns; those that come at once share one statement.
  * - When the server goes away in the middle of a job, everything waits for it, for as long as `patience` says. An append
  *   that was on its way is written once, whether the server had committed it or not.
- * - `openWriter` with `if-dead` takes over when the last writer let go or its process has had no connection for two seconds.
+ * - `openWriter` with `if-dead` takes over when the last writer let go, or its process has had no connection for two
+ *   seconds.
  * - `changes` and `requests` hear of other processes at once, and within a second when a notification was lost. A follower
  *   in another process may miss the last records before a deletion.
  * - `list` reads one row per job and no journal, 200 at a time. It leaves out jobs whose row cannot be read, and logs a

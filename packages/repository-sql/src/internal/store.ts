@@ -11,7 +11,7 @@ import type { RepositoryError } from "@helios-infra/core/JobRepository"
 import type * as signals from "./signals.ts"
 
 /** What a list says of a job, as it is written with each append. */
-export interface Summary {
+interface Summary {
   readonly status: JobStatus
   readonly run: number
   readonly progress: number
