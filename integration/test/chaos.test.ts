@@ -4,13 +4,11 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { FailPoints } from "@helios-infra/testkit"
-import { Effect, Random, Redacted, type Scope } from "effect"
-import { join } from "node:path"
+import { Effect, Random } from "effect"
 import process from "node:process"
 import * as Postgres from "../../packages/repository-sql/test/Postgres.ts"
 import * as Chaos from "./Chaos.ts"
-import type { Store } from "./fixtures/mortal.ts"
-import { folder } from "./RealMachine.ts"
+import { stores } from "./Stores.ts"
 
 /** How many are killed at random moments, over all stores. */
 const kills = Number(process.env["CHAOS_KILLS"] ?? 24)
@@ -32,15 +30,6 @@ const atRandom = Effect.gen(function* () {
     Math.ceil(kills / 3)
   ).pipe(Random.withSeed(seed))
 })
-
-const stores: Readonly<Record<string, Effect.Effect<Store, never, Postgres.Postgres | Scope.Scope>>> = {
-  "in files": Effect.map(folder, (dir) => ({ type: "file", dir: join(dir, "jobs") })),
-  "in SQLite": Effect.map(folder, (dir) => ({ type: "sqlite", filename: join(dir, "jobs.db") })),
-  "in Postgres": Effect.gen(function* () {
-    const { database } = yield* Postgres.Postgres
-    return { type: "postgres", url: Redacted.value(yield* database) }
-  })
-}
 
 describe("a job whose orchestrator is killed", { timeout: 60_000 + kills * 5000 }, () => {
   for (const [where, store] of Object.entries(stores)) {
