@@ -198,7 +198,9 @@ export const run = Effect.fn("JobExecutor.run")(function* (
       Effect.andThen(Deferred.await(begun), lookForOutputs(reopened)),
       Deferred.await(halt)
     )
-    yield* Effect.all([schedule(reopened), looking], { concurrency: "unbounded", discard: true })
+    // Drained before anything began, nothing will: whoever waits for that waits no longer.
+    const scheduling = Effect.ensuring(schedule(reopened), Deferred.succeed(begun, undefined))
+    yield* Effect.all([scheduling, looking], { concurrency: "unbounded", discard: true })
     // Drained with chunks left over; one that has them all goes on to the final file.
     if (job.chunks.some(({ status }) => status !== "accepted")) return yield* new JobPaused()
   })

@@ -443,6 +443,22 @@ describe("pause", () => {
     )
   })
 
+  it.effect("that drains ends a run that has not begun a chunk yet", () => {
+    const machine = Fakes.machine()
+    const adapter = { ...machine.adapter, reap: () => Effect.delay(Effect.succeed({ leftover: [] }), "10 seconds") }
+    return on({ ...machine, adapter }, (jobs, repository) =>
+      Effect.gen(function* () {
+        yield* jobs.create(Fakes.job(3), { id: "film" })
+        yield* died(machine, repository, (run) => [started(run, out), attempt(0), accepted(0), attempt(1)])
+        yield* jobs.start("film", out)
+        const pausing = yield* Effect.forkChild(jobs.pause("film", { mode: "drain" }))
+        yield* pass("12 seconds")
+        assert.strictEqual((yield* Fiber.join(pausing)).status, "paused")
+        assert.deepStrictEqual(rendered(machine), [])
+      })
+    )
+  })
+
   it.effect("that drains lets a job be completed of which every chunk was under way", () => {
     const machine = Fakes.machine(() => Effect.sleep("10 seconds"))
     return on(machine, (jobs) =>
