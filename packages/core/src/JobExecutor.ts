@@ -121,21 +121,21 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const leftover: Array<string> = []
   let format = JobSpec.format(job.spec)
 
-  const outputs = new Map<number, OutputRef>()
-  for (const { id, output } of job.chunks) {
+  for (const chunk of chunks) {
+    const { output } = job.chunks[indexOf(chunk.id)] ?? {}
     if (output === undefined) continue
-    outputs.set(id, output)
+    unseen.set(chunk.id, chunk)
     kept.push(output.location)
-    format = VideoFormat.complete(format, output.format ?? {})
+    if (output.format !== undefined) format = VideoFormat.complete(format, output.format)
   }
-  for (const chunk of chunks) if (outputs.has(chunk.id)) unseen.set(chunk.id, chunk)
+  const open = chunks.filter(({ id }) => !unseen.has(id))
 
   const append = (events: ReadonlyArray<JobEvent>) =>
     Effect.map(writer.append(events), (records) => records.forEach(request.apply))
 
   /** Done when what is open has begun: looking at what is not comes second. */
   const begun = Deferred.makeUnsafe<void>()
-  if (outputs.size === chunks.length) Deferred.doneUnsafe(begun, Effect.void)
+  if (open.length === 0) Deferred.doneUnsafe(begun, Effect.void)
 
   const commit = Effect.fnUntraced(function* (events: ReadonlyArray<ChunkScheduler.ChunkEvent>) {
     Deferred.doneUnsafe(begun, Effect.void)
@@ -151,46 +151,38 @@ export const run = Effect.fn("JobExecutor.run")(function* (
 
   /** Looks whether outputs of earlier runs are still there, and opens the chunks of those that are not again. */
   const lookForOutputs = (reopened: Queue.Queue<JobSpec.Chunk, Cause.Done>) =>
-    Stream.fromIterable([...unseen.values()]).pipe(
-      Stream.mapEffect(
-        (chunk) => Effect.map(lookFor(workspace, outputs.get(chunk.id)), (found) => ({ chunk, found })),
-        {
-          concurrency: looksAtOnce
-        }
-      ),
-      Stream.runForEach(
-        Effect.fnUntraced(function* ({ chunk, found }) {
-          if (found !== undefined) {
-            const attempt = job.chunks[indexOf(chunk.id)]?.acceptedBy?.attempt ?? 1
-            yield* append([{ _tag: "OutputLost", chunk: chunk.id, attempt, found }])
-          }
+    Effect.forEach(
+      [...unseen.values()],
+      Effect.fnUntraced(function* (chunk) {
+        const { acceptedBy, output } = job.chunks[indexOf(chunk.id)] ?? {}
+        const found = yield* lookFor(workspace, output)
+        if (found === undefined) {
           unseen.delete(chunk.id)
-          if (found === undefined) prefix.grow()
-          else yield* Queue.offer(reopened, chunk)
-        })
-      ),
-      Effect.ensuring(Queue.end(reopened))
-    )
+          return prefix.grow()
+        }
+        yield* append([{ _tag: "OutputLost", chunk: chunk.id, attempt: acceptedBy?.attempt ?? 1, found }])
+        unseen.delete(chunk.id)
+        yield* Queue.offer(reopened, chunk)
+      }),
+      { concurrency: looksAtOnce, discard: true }
+    ).pipe(Effect.ensuring(Queue.end(reopened)))
 
   const halt = Deferred.makeUnsafe<void>()
   const drain = Deferred.makeUnsafe<void>()
   const schedule = (reopened: Queue.Queue<JobSpec.Chunk, Cause.Done>) =>
-    ChunkScheduler.run(
-      chunks.filter((chunk) => !outputs.has(chunk.id)),
-      {
-        ...options,
-        jobId: job.id,
-        run: writer.run,
-        format,
-        later: { chunks: Stream.fromQueue(reopened), most: outputs.size },
-        drain: Deferred.await(drain),
-        halt: Deferred.await(halt),
-        onSignal: (chunkId, attempt, signal) => {
-          notStopped(`chunk ${chunkId}, attempt ${attempt}`, signal)
-          request.onSignal?.(chunkId, attempt, signal)
-        }
+    ChunkScheduler.run(open, {
+      ...options,
+      jobId: job.id,
+      run: writer.run,
+      format,
+      later: { chunks: Stream.fromQueue(reopened), most: unseen.size },
+      drain: Deferred.await(drain),
+      halt: Deferred.await(halt),
+      onSignal: (chunkId, attempt, signal) => {
+        notStopped(`chunk ${chunkId}, attempt ${attempt}`, signal)
+        request.onSignal?.(chunkId, attempt, signal)
       }
-    ).pipe(Stream.runForEachArray(commit))
+    }).pipe(Stream.runForEachArray(commit))
 
   const render = Effect.gen(function* () {
     const reopened = yield* Queue.unbounded<JobSpec.Chunk, Cause.Done>()

@@ -39,12 +39,17 @@ interface Follower {
 /** How long the last appends of a run, and then its end, may take to be written down. */
 const letGoTimeout = Duration.seconds(5)
 
+/** How many journals that were read are remembered for their writers. */
+const remembered = 2
+
 /** Makes the repository of a database whose tables are there. */
 export const make = (store: Store): JobRepository["Service"] => {
   const { announce, attempt, signals, sql, tables } = store
   const followers = new Map<number, Set<Follower>>()
   /** Claims that this process has let go of, and could not write that down. */
   const released = new Set<string>()
+  /** What the journals amount to that were read last: who reads one often means to write it next. */
+  const lately = new Map<number, journal.Folded>()
 
   const create = Effect.fn("JobRepository.create")(function* (
     jobId: string,
@@ -156,7 +161,10 @@ export const make = (store: Store): JobRepository["Service"] => {
     // First, for an interruption may leave open whether it has begun.
     yield* Effect.addFinalizer(() => letGo(jobId, claim))
     const { job, run } = yield* begin(jobId, options.takeOver, claim)
-    const folded = yield* journal.fold(store, jobId, job)
+    const known = lately.get(job)
+    // From here on it changes with what is written.
+    lately.delete(job)
+    const folded = yield* journal.fold(store, jobId, job, known)
     const { append } = yield* Effect.acquireRelease(
       Effect.sync(() => writer.make(store, { jobId, job, run, folded })),
       // What is still under way then is fenced like everything else.
@@ -174,9 +182,26 @@ export const make = (store: Store): JobRepository["Service"] => {
       Effect.gen(function* () {
         const { job } = yield* journal.find(store, jobId)
         const { next } = journal.reader(store, jobId, job, after)
-        return pieces(Effect.map(next, (records) => (records.length === 0 ? undefined : records)))
+        const { fold } = journal.nothing(jobId)
+        let revision = after
+        return pieces(
+          Effect.map(next, (records) => {
+            if (after === 0) records.forEach(fold.apply)
+            revision += records.length
+            if (records.length > 0) return records
+            if (after === 0) remember(job, { fold, revision })
+            return undefined
+          })
+        )
       })
     )
+
+  const remember = (job: number, folded: journal.Folded): void => {
+    lately.delete(job)
+    lately.set(job, folded)
+    const [oldest] = lately.keys()
+    if (oldest !== undefined && lately.size > remembered) lately.delete(oldest)
+  }
 
   /** Waits for news, or until it is time to look without any. */
   const news = (latch: Latch.Latch) => Effect.timeoutOption(latch.await, store.lookAgain)

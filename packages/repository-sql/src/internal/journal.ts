@@ -11,7 +11,7 @@ import * as schema from "./schema.ts"
 import type { Store } from "./store.ts"
 
 /** How many records are read at once. */
-const pageRows = 512
+const pageRows = 2048
 
 /** A job's row, without what a list says of it. */
 export interface Job {
@@ -111,21 +111,25 @@ export interface Folded {
   readonly revision: number
 }
 
-/** Folds the whole journal of a job. */
+/** Folds the journal of a job, on from where somebody has come with it. */
 export const fold = Effect.fnUntraced(function* (
   store: Store,
   jobId: string,
-  job: number
+  job: number,
+  begun: Folded = nothing(jobId)
 ): Effect.fn.Return<Folded, RepositoryError> {
-  const fold = makeFold(jobId)
-  const { next } = reader(store, jobId, job, 0)
-  let revision = 0
+  const { fold } = begun
+  const { next } = reader(store, jobId, job, begun.revision)
+  let { revision } = begun
   for (let records = yield* next; records.length > 0; records = yield* next) {
     records.forEach(fold.apply)
     revision += records.length
   }
   return { fold, revision }
 })
+
+/** What a journal amounts to before its first record. */
+export const nothing = (jobId: string): Folded => ({ fold: makeFold(jobId), revision: 0 })
 
 /** Who a row names as its owner; somebody nobody knows where it names none. */
 export const ownerOf = ({ owner }: Job): Owner => Option.getOrElse(rows.readOwner(owner), () => ({ host: "(unknown)" }))

@@ -8,6 +8,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { JobEvent, type JobRecord, Owner } from "@helios-infra/core/JobEvent"
 import type { JobRequest, RepositoryError } from "@helios-infra/core/JobRepository"
+import { VideoFormat } from "@helios-infra/core/VideoFormat"
+import type { OutputRef } from "@helios-infra/core/WorkerAdapter"
 import { WorkerError } from "@helios-infra/core/WorkerError"
 import { createHash } from "node:crypto"
 import { corrupt } from "./failures.ts"
@@ -41,24 +43,108 @@ export const eventJson = (event: JobEvent): string =>
     event._tag === "AttemptEnded" && event.error !== undefined ? { ...event, error: encodeError(event.error) } : event
   )
 
-const Row = Schema.Struct({
-  revision: Schema.Int,
-  run: Schema.Int,
-  at: Schema.Finite,
-  event: Schema.fromJsonString(Schema.Unknown)
-})
-
-const decodeRow = Schema.decodeUnknownResult(Row)
 const decodeEvent = Schema.decodeUnknownResult(Schema.toCodecJson(JobEvent))
+const decodeFormat = Schema.decodeUnknownResult(VideoFormat)
+
+interface Row {
+  readonly revision: number
+  readonly run: number
+  readonly at: number
+  readonly event: string
+}
+
+// Properties are looked at in the plainest way: there are hundreds of thousands of them.
+
+const isRow = (row: unknown): row is Row =>
+  typeof row === "object" &&
+  row !== null &&
+  "revision" in row &&
+  Number.isSafeInteger(row.revision) &&
+  "run" in row &&
+  Number.isSafeInteger(row.run) &&
+  "at" in row &&
+  Number.isFinite(row.at) &&
+  "event" in row &&
+  typeof row.event === "string"
+
+const isText = (value: unknown): boolean => value === undefined || typeof value === "string"
+
+/**
+ * Whether a value is one of the events that most of a journal consists of, or a job's first one, whose file was checked
+ * before it was stored: to decode each of these by its schema would take longer than all the rest.
+ */
+const isUsual = (value: unknown): value is JobEvent => {
+  if (typeof value !== "object" || value === null || !("_tag" in value)) return false
+  if (value._tag === "JobCreated") return isCreation(value)
+  if (!("chunk" in value) || !Number.isSafeInteger(value.chunk)) return false
+  if (!("attempt" in value) || !Number.isSafeInteger(value.attempt)) return false
+  switch (value._tag) {
+    case "AttemptStarted":
+      return true
+    case "AttemptAssigned":
+      return (!("workerId" in value) || isText(value.workerId)) && (!("handle" in value) || isText(value.handle))
+    case "ChunkAccepted":
+      return (
+        (!("log" in value) || isText(value.log)) &&
+        "durationMs" in value &&
+        Number.isFinite(value.durationMs) &&
+        "output" in value &&
+        isOutput(value.output)
+      )
+    default:
+      return false
+  }
+}
+
+const isCreation = (value: object): boolean =>
+  "version" in value &&
+  value.version === 1 &&
+  "spec" in value &&
+  Predicate.hasProperty(value.spec, "metadata") &&
+  Predicate.hasProperty(value.spec.metadata, "totalFrames") &&
+  Predicate.hasProperty(value.spec, "chunks") &&
+  Array.isArray(value.spec.chunks)
+
+/** Formats that were found to be some, as JSON: all chunks of a job have the same. */
+const knownFormats = new Set<string>()
+const mostFormats = 1000
+
+const isOutput = (value: unknown): value is OutputRef => {
+  if (typeof value !== "object" || value === null) return false
+  if ("format" in value && !isFormat(value.format)) return false
+  return (
+    "location" in value &&
+    typeof value.location === "string" &&
+    "bytes" in value &&
+    Number.isSafeInteger(value.bytes) &&
+    (!("sha256" in value) || isText(value.sha256)) &&
+    (!("frames" in value) || Number.isSafeInteger(value.frames))
+  )
+}
+
+const isFormat = (value: unknown): boolean => {
+  const text = JSON.stringify(value)
+  if (knownFormats.has(text)) return true
+  if (Result.isFailure(decodeFormat(value))) return false
+  if (knownFormats.size >= mostFormats) knownFormats.clear()
+  knownFormats.add(text)
+  return true
+}
 
 /** An event as it was written: its keys in their order, and those that are not known here as well. */
-const readEvent = (stored: unknown): Result.Result<JobEvent, Schema.SchemaError> =>
-  Result.map(decodeEvent(stored), (event) => {
-    if (!isJsonOf(event, stored)) return event
-    // Errors are instances of their class, as they were before they were written.
-    return event._tag === "AttemptEnded" && event.error !== undefined && stored._tag === "AttemptEnded"
-      ? { ...stored, error: event.error }
-      : stored
+const readEvent = (text: string): Result.Result<JobEvent, string> =>
+  Result.flatMap(Result.try({ try: (): unknown => JSON.parse(text), catch: String }), (stored) => {
+    if (isUsual(stored)) return Result.succeed(stored)
+    return Result.mapBoth(decodeEvent(stored), {
+      onFailure: ({ message }) => message,
+      onSuccess: (event): JobEvent => {
+        if (!isJsonOf(event, stored)) return event
+        // Errors are instances of their class, as they were before they were written.
+        return event._tag === "AttemptEnded" && event.error !== undefined && stored._tag === "AttemptEnded"
+          ? { ...stored, error: event.error }
+          : stored
+      }
+    })
   })
 
 /** Whether a value is what an event was decoded from: the same but for instances of classes. */
@@ -74,14 +160,13 @@ export const recordsOf = (
   const records: Array<JobRecord> = []
   for (const row of rows) {
     const revision = after + records.length + 1
-    const decoded = Result.flatMap(decodeRow(row), ({ event, ...place }) =>
-      Result.map(readEvent(event), (event): JobRecord => ({ ...place, event }))
-    )
-    if (Result.isFailure(decoded)) {
-      return Effect.fail(corrupt(jobId, `record ${revision}, which is none: ${decoded.failure.message}`))
+    const event = isRow(row) ? readEvent(row.event) : Result.fail("its columns hold something else")
+    if (!isRow(row) || Result.isFailure(event)) {
+      const why = Result.isFailure(event) ? event.failure : ""
+      return Effect.fail(corrupt(jobId, `record ${revision}, which is none: ${why}`))
     }
-    if (decoded.success.revision !== revision) return Effect.fail(missing(jobId, revision))
-    records.push(decoded.success)
+    if (row.revision !== revision) return Effect.fail(missing(jobId, revision))
+    records.push({ revision, run: row.run, at: row.at, event: event.success })
   }
   return Effect.succeed(records)
 }
