@@ -241,6 +241,21 @@ describe("FileJobRepository", () => {
       )
     }))
 
+  it("is rid of a job with its outputs, where it is told whose they are; results stay", () =>
+    inFolder(async (folder) => {
+      const jobs = new JobManager({ repository: new FileJobRepository(path.join(folder, "jobs")) })
+      const jobDir = path.join(folder, "film")
+      await fs.mkdir(jobDir)
+      const { id } = await jobs.createJob(job([writes("a"), node("process.exit(1)")], { id: "film" }))
+      const workerAdapter = new LocalWorkerAdapter()
+      await rejection(jobs.runJob(id, { workerAdapter, jobDir, concurrency: 1, retries: 0 }))
+      assert.include(await fs.readdir(jobDir), ".helios")
+      await jobs.deleteJob(id, { workerAdapter, jobDir })
+      // Without a stitcher chunks are results, and have got their names.
+      assert.deepStrictEqual(await fs.readdir(jobDir), ["0.txt"])
+      assert.isNull(await jobs.getJob(id))
+    }))
+
   it("is a repository of whole jobs as well", () =>
     inFolder(async (dir) => {
       const elsewhere = new JobManager()

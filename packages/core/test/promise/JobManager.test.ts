@@ -223,6 +223,64 @@ describe("JobManager", () => {
     assert.isNull(await jobs.getJob(id))
   })
 
+  it("drains a job when it is paused so: what runs is waited for", async () => {
+    const jobs = new JobManager()
+    const { id } = await jobs.createJob(job(3))
+    const [begun, end] = [gate(), gate()]
+    const workerAdapter = new Adapter(async () => {
+      begun.resolve()
+      await end.promise
+      return ok
+    })
+    const running = rejection(jobs.runJob(id, { workerAdapter, concurrency: 1 }))
+    await begun.promise
+    const pausing = jobs.pauseJob(id, { mode: "drain" })
+    const watching = jobs.watchJob(id)
+    end.resolve()
+    assert.strictEqual((await pausing).status, "paused")
+    assert.instanceOf(await running, JobPaused)
+    assert.strictEqual(workerAdapter.jobs.length, 1)
+    const state = await jobs.getJob(id)
+    assert.strictEqual(state?.chunks.filter(({ status }) => status === "accepted").length, 1)
+    await watching.return()
+  })
+
+  it("goes on into the file that was asked for first", async () => {
+    const jobs = new JobManager()
+    const { id } = await jobs.createJob(job(2))
+    const broken = new Adapter(async (chunk) => ({ ...ok, exitCode: chunkOf(chunk) === 1 ? 1 : 0 }))
+    const stitcher = new Stitcher()
+    await failure(jobs.runJob(id, { workerAdapter: broken, stitcher, outputFile: "film.mp4", retries: 0 }))
+    const done = await jobs.resumeJob(id, { workerAdapter: new Adapter(), stitcher })
+    assert.strictEqual(done.outputFile, "film.mp4")
+    const other = await jobs.createJob(job(1))
+    assert.match(
+      (await failure(jobs.resumeJob(other.id, { workerAdapter: new Adapter(), stitcher }))).message,
+      /outputFile/
+    )
+  })
+
+  it("takes a job over when it is told to, and refuses to otherwise", async () => {
+    const jobs = new JobManager()
+    const { id } = await jobs.createJob(job(1))
+    const begun = gate()
+    const stuck = new Adapter((_, { signal }) => {
+      begun.resolve()
+      return untilAborted(signal)
+    })
+    const first = rejection(jobs.runJob(id, { workerAdapter: stuck }))
+    await begun.promise
+    const refused = await failure(jobs.resumeJob(id, { workerAdapter: new Adapter() }))
+    assert.match(refused.message, /takeOver: "always"/)
+    const wrong = await failure(jobs.runJob(id, { workerAdapter: new Adapter(), takeOver: untyped("now") }))
+    assert.match(wrong.message, /takeOver must be/)
+    assert.strictEqual(
+      (await jobs.resumeJob(id, { workerAdapter: new Adapter(), takeOver: "always" })).status,
+      "completed"
+    )
+    assert.match(String(await first), /taken over/)
+  })
+
   it("does not let two run one job", async () => {
     const jobs = new JobManager()
     const { id } = await jobs.createJob(job(1))
@@ -318,6 +376,56 @@ describe("JobManager", () => {
       assert.strictEqual(done.run, 2)
       assert.deepStrictEqual(await repository.get(id), done)
       assert.propertyVal(done.spec, "title", "kept")
+    })
+
+    it("runs the jobs on whose process died, one after the other, and says what became of each", async () => {
+      const repository = new InMemoryJobRepository()
+      const died = async (id: string) => {
+        const created = await new JobManager({ repository }).createJob(job(2, { id }))
+        const [first, ...rest] = created.chunks
+        assert.isDefined(first)
+        const accepted = {
+          ...first,
+          status: "accepted",
+          attempts: 1,
+          output: { location: "part_0.mov", bytes: 1 },
+          acceptedBy: { run: 1, attempt: 1 }
+        } as const
+        await repository.save({ ...created, status: "running", run: 1, chunks: [accepted, ...rest] })
+      }
+      await died("good")
+      await died("bad")
+      await new JobManager({ repository }).createJob(job(1, { id: "fresh" }))
+      const rendered: Array<string> = []
+      const jobs = new JobManager({ repository })
+      const recovered = await jobs.recoverJobs({
+        options: ({ id }) => ({
+          retries: 0,
+          workerAdapter: new Adapter(async (chunk) => {
+            rendered.push(`${id}/${chunkOf(chunk)}`)
+            return { ...ok, exitCode: id === "bad" ? 1 : 0 }
+          })
+        })
+      })
+      assert.sameMembers(rendered, ["good/1", "bad/1"])
+      assert.sameDeepMembers(
+        recovered.map(({ how, jobId }) => [jobId, how]),
+        [
+          ["good", "resumed"],
+          ["bad", "error"]
+        ]
+      )
+      const bad = recovered.find(({ how }) => how === "error")
+      assert(bad?.how === "error")
+      assert.instanceOf(bad.error, JobError)
+      assert.strictEqual((await jobs.getJob("good"))?.status, "completed")
+      assert.strictEqual((await jobs.getJob("fresh"))?.status, "pending")
+      const thrown = await new JobManager({ repository }).recoverJobs({
+        options: () => {
+          throw new Error("no options today")
+        }
+      })
+      assert.deepStrictEqual(thrown, [])
     })
 
     it("saves seldom: when a job is created, while it runs, and at its end", async () => {
