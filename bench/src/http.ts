@@ -103,11 +103,12 @@ const perChunk = async (outfile: string, dir: string) => {
       const ours = adapter.execute(attempt(join(served, "job.json")), () => {})
       const other = runtime.execute({ jobPath: join(alone, "job.json"), chunkIndex: 0 })
       yield* Effect.repeat(Effect.andThen(ours, other), { times: 20 })
+      const run = Effect.runPromiseWith(yield* Effect.context())
       return yield* Effect.promise(() =>
         inPairs(
           200,
-          () => timed(() => Effect.runPromise(ours)),
-          () => timed(() => Effect.runPromise(other))
+          () => timed(() => run(ours)),
+          () => timed(() => run(other))
         )
       )
     }).pipe(Effect.scoped, Effect.provide(Logger.layer([])), Effect.runPromise)

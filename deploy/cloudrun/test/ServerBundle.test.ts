@@ -1,24 +1,17 @@
 /** The service's code as the image has it: copied somewhere else, run by a bare Node. */
+import { path as ffmpeg } from "@ffmpeg-installer/ffmpeg"
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
 import { Effect, Schema } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach } from "vitest"
 import { parse } from "yaml"
 import * as ServerBundle from "../src/ServerBundle.ts"
 import * as Manifest from "./Manifest.ts"
-
-const root = join(import.meta.dirname, "../../..")
-// The one that the output check is tested with: this machine may have none of its own.
-const installed: unknown = createRequire(join(root, "packages/stitcher-ffmpeg/package.json"))(
-  "@ffmpeg-installer/ffmpeg"
-)
-const { path: ffmpeg } = Schema.decodeUnknownSync(Schema.Struct({ path: Schema.String }))(installed)
 
 const folder = mkdtempSync(join(tmpdir(), "helios-infra-server-"))
 afterAll(() => rmSync(folder, { recursive: true }))

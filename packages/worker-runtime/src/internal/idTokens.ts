@@ -19,13 +19,13 @@ export interface Options {
 }
 
 /** A token that does not count. */
-export class InvalidToken extends Data.TaggedError("InvalidToken")<{ readonly detail: string }> {}
+class InvalidToken extends Data.TaggedError("InvalidToken")<{ readonly detail: string }> {}
 
 /** Nobody can say whether it counts: the keys could not be fetched. */
-export class KeysUnavailable extends Data.TaggedError("KeysUnavailable")<{ readonly detail: string }> {}
+class KeysUnavailable extends Data.TaggedError("KeysUnavailable")<{ readonly detail: string }> {}
 
 /** What a token that counts says of its sender. */
-export interface Sender {
+interface Sender {
   readonly email: string | undefined
   readonly verified: boolean
 }

@@ -31,7 +31,7 @@ export interface Answer {
 }
 
 /** A body did not come whole, or is not read to its end. */
-export class BodyError extends Schema.TaggedError<BodyError>()("BodyError", {
+class BodyError extends Schema.TaggedError<BodyError>()("BodyError", {
   reason: Schema.Literals(["TooLarge", "Incomplete"])
 }) {}
 

@@ -21,7 +21,7 @@ import * as nodeRequest from "./nodeRequest.ts"
 export type App = (request: nodeRequest.Request) => Effect.Effect<nodeRequest.Answer, never, Scope.Scope>
 
 /** What a client can take of the server at most. */
-export interface Limits {
+interface Limits {
   /** How long the headers of a request may take to come. */
   readonly headersTimeout: Duration.Duration
   /** How long a whole request may take to come. */
