@@ -13,6 +13,7 @@ import { parse } from "yaml"
 import * as ServerBundle from "../src/ServerBundle.ts"
 import * as Manifest from "./Manifest.ts"
 
+const root = join(import.meta.dirname, "../../..")
 const folder = mkdtempSync(join(tmpdir(), "helios-infra-server-"))
 afterAll(() => rmSync(folder, { recursive: true }))
 const inFile = join(folder, "server.mjs/workspace")
