@@ -59,6 +59,9 @@ interface Claim {
   readonly handle: fs.FileHandle
 }
 
+/** Of how many journals it is remembered where they ended. */
+const remembered = 16
+
 /** How long what a crash left of a creation or deletion lies around, in milliseconds. */
 const leftoverMs = 3_600_000
 
@@ -79,6 +82,14 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
     const dir = path.resolve(options.dir)
     const owner = yield* liveness.self
     const followers = new Map<string, Set<Follower>>()
+    /** Where the journals end that were read last, by their own ids: who reads one often means to write it next. */
+    const lately = new Map<string, journalReader.Reached>()
+    const remember = (journal: journalFolder.Journal, reached: journalReader.Reached | undefined): void => {
+      lately.delete(journal.id)
+      if (reached !== undefined) lately.set(journal.id, reached)
+      const [oldest] = lately.keys()
+      if (oldest !== undefined && lately.size > remembered) lately.delete(oldest)
+    }
 
     const create = Effect.fn("JobRepository.create")(function* (
       jobId: string,
@@ -162,7 +173,7 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
       const { segments } = yield* journalFolder.look(journal, { after: Infinity, below: run })
       const previous = segments.at(-1)
       if (previous === undefined) return yield* journalFolder.failure(jobId, new NotFound())
-      const end = yield* journalReader.readToEnd(jobId, previous)
+      const end = yield* journalReader.readToEnd(jobId, previous, lately.get(journal.id))
       const lines = new journalLines.LineBuffer()
       lines.header({
         format: "helios-journal",
@@ -222,7 +233,12 @@ export const make: (options: Options) => Effect.Effect<JobRepository["Service"]>
       Stream.unwrap(
         Effect.gen(function* () {
           const journal = yield* journalFolder.open(dir, jobId)
-          return pieces(journalReader.make(journal, after).next)
+          const { next, reached } = journalReader.make(journal, after)
+          return pieces(
+            Effect.tap(next, (records) =>
+              records === undefined ? Effect.sync(() => remember(journal, reached())) : Effect.void
+            )
+          )
         })
       )
 

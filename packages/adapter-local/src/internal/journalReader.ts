@@ -17,6 +17,14 @@ export interface JournalReader {
    * be asked by two at once.
    */
   readonly next: Effect.Effect<ReadonlyArray<JobRecord> | undefined, RepositoryError>
+  /** How far it has come; `undefined` before the first record. */
+  readonly reached: () => Reached | undefined
+}
+
+/** A place in the file of a run. */
+export interface Reached {
+  readonly run: number
+  readonly place: journalLines.Place
 }
 
 /** Reads the records after a revision. */
@@ -68,16 +76,18 @@ export const make = (journal: journalFolder.Journal, after: number): JournalRead
     }
   })
 
-  return { next }
+  const reached = () => segments[0] && { run: segments[0].run, place }
+  return { next, reached }
 }
 
-/** Where the whole lines of a run's file end, whoever else may have made a later one. */
+/** Where the whole lines of a run's file end, whoever else may have made a later one; `known` is a place on the way. */
 export const readToEnd = Effect.fnUntraced(function* (
   jobId: string,
-  segment: journalFolder.Segment
+  segment: journalFolder.Segment,
+  known?: Reached
 ): Effect.fn.Return<journalLines.Place, RepositoryError> {
   const readPiece = pieceReader(jobId, journalLines.skipLines)
-  let place = start(segment)
+  let place = known?.run === segment.run ? known.place : start(segment)
   while (true) {
     const piece = yield* readPiece(segment, place)
     if (piece.damage !== undefined) return yield* journalFolder.damaged(jobId, segment.file, piece.damage)
