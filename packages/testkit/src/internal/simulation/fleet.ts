@@ -180,7 +180,11 @@ export const make = (around: Surroundings): Fleet => {
           }
         }
 
-        live.set(one.handle, over)
+        live.set(one.handle, () => {
+          over()
+          // Whoever was taken over, and still waits for it, finds it gone.
+          if (!one.settled) fail(new WorkerLost({ detail: "it was reaped" }))
+        })
         say({ _tag: "Assigned", workerId: one.handle, handle: one.handle })
         const signs = (at: number, nth: number): void => {
           const next = at + plan.signEveryMs
