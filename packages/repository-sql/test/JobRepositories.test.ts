@@ -333,12 +333,15 @@ describe.each(places)("jobs in %s", (_, place) => {
 
   const damages: Record<string, { readonly sql: string; readonly where: RegExp }> = {
     "is no JSON": {
-      sql: "UPDATE {events} SET event = '{\"_tag\":' WHERE revision = 3",
+      sql: "UPDATE {events} SET events = '[{\"_tag\":' WHERE revision = 3",
       where: /record 3, which is none/
     },
-    "is no event": { sql: 'UPDATE {events} SET event = \'{"_tag":"Nothing"}\' WHERE revision = 3', where: /record 3/ },
+    "is no event": {
+      sql: 'UPDATE {events} SET events = \'[{"_tag":"Nothing"}]\' WHERE revision = 3',
+      where: /record 3/
+    },
     "lacks something": {
-      sql: 'UPDATE {events} SET event = \'{"_tag":"OutputLost","chunk":1}\' WHERE revision = 3',
+      sql: 'UPDATE {events} SET events = \'[{"_tag":"OutputLost","chunk":1}]\' WHERE revision = 3',
       where: /record 3, which is none: [^]*attempt/
     },
     "is missing in the middle": { sql: "DELETE FROM {events} WHERE revision = 2", where: /record 2, which is missing/ },

@@ -80,7 +80,7 @@ export const make = (store: Store): JobRepository["Service"] => {
       const [made] = yield* sql<{ job: number }>`
         INSERT INTO ${sql(tables.jobs)} ${sql.insert(values)} ON CONFLICT (key) DO NOTHING RETURNING job`
       if (made !== undefined) {
-        const record = { job: made.job, revision: 1, run: 0, at, event: json }
+        const record = { job: made.job, first_revision: 1, revision: 1, run: 0, at, events: rows.batchJson([json]) }
         yield* sql`INSERT INTO ${sql(tables.events)} ${sql.insert(record)}`
         return true
       }

@@ -10,8 +10,8 @@ import * as rows from "./rows.ts"
 import * as schema from "./schema.ts"
 import type { Store } from "./store.ts"
 
-/** How many records are read at once. */
-const pageRows = 2048
+/** How many rows are read at once, each of what was appended at once. */
+const pageRows = 64
 
 /** A job's row, without what a list says of it. */
 export interface Job {
@@ -80,7 +80,7 @@ export const reader = (store: Store, jobId: string, job: number, after: number):
   const { attempt, sql, tables } = store
   let given = Math.max(0, Math.floor(after))
   const page = Effect.suspend(() =>
-    sql`SELECT revision, run, at, event FROM ${sql(tables.events)}
+    sql`SELECT first_revision, revision, run, at, events FROM ${sql(tables.events)}
       WHERE job = ${job} AND revision > ${given} ORDER BY revision LIMIT ${pageRows}`.pipe(attempt(jobId))
   )
   const next = Effect.gen(function* () {

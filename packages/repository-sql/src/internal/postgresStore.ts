@@ -14,6 +14,7 @@ import { hostname } from "node:os"
 import * as attempts from "./attempts.ts"
 import { anyJob, failure, type Reason, unavailable } from "./failures.ts"
 import * as postgresPresence from "./postgresPresence.ts"
+import * as rows from "./rows.ts"
 import * as schema from "./schema.ts"
 import * as signals from "./signals.ts"
 import type { Batch, Life, Store } from "./store.ts"
@@ -108,14 +109,15 @@ export const open = Effect.fnUntraced(function* (
         UPDATE ${sql(tables.jobs)} SET ${sql.update(ends)}
         WHERE job = ${job} AND run = ${run} AND revision = ${after} RETURNING job
       ), appended AS (
-        INSERT INTO ${sql(tables.events)} (job, revision, run, at, event)
-        SELECT fenced.job, ${after}::integer + listed.place, ${run}::integer, ${at}::double precision, listed.event
-        FROM fenced, unnest(${events}::text[]) WITH ORDINALITY AS listed(event, place)
+        INSERT INTO ${sql(tables.events)} (job, first_revision, revision, run, at, events)
+        SELECT fenced.job, ${after + 1}::integer, ${ends.revision}::integer, ${run}::integer, ${at}::double precision,
+          ${rows.batchJson(events)}
+        FROM fenced
         RETURNING 1
       )
       SELECT (SELECT count(*) FROM appended)::integer AS appended,
         (SELECT pg_notify(${channel}, ${postgresPresence.payload(holder, job, "events")})::text FROM fenced) AS told`
-    return Effect.map(done, ([row]) => row?.appended === events.length)
+    return Effect.map(done, ([row]) => row?.appended === 1)
   }
 
   const livesOf = (holders: ReadonlyArray<string>) =>

@@ -46,26 +46,20 @@ export const eventJson = (event: JobEvent): string =>
 const decodeEvent = Schema.decodeUnknownResult(Schema.toCodecJson(JobEvent))
 const decodeFormat = Schema.decodeUnknownResult(VideoFormat)
 
-interface Row {
-  readonly revision: number
-  readonly run: number
-  readonly at: number
-  readonly event: string
-}
+/** Events as they are stored in one row, from the JSON of each. */
+export const batchJson = (events: ReadonlyArray<string>): string => `[${events.join(",")}]`
+
+const Row = Schema.Struct({
+  first_revision: Schema.Int,
+  revision: Schema.Int,
+  run: Schema.Int,
+  at: Schema.Finite,
+  events: Schema.fromJsonString(Schema.Array(Schema.Unknown))
+})
+
+const decodeRow = Schema.decodeUnknownResult(Row)
 
 // Properties are looked at in the plainest way: there are hundreds of thousands of them.
-
-const isRow = (row: unknown): row is Row =>
-  typeof row === "object" &&
-  row !== null &&
-  "revision" in row &&
-  Number.isSafeInteger(row.revision) &&
-  "run" in row &&
-  Number.isSafeInteger(row.run) &&
-  "at" in row &&
-  Number.isFinite(row.at) &&
-  "event" in row &&
-  typeof row.event === "string"
 
 const isText = (value: unknown): boolean => value === undefined || typeof value === "string"
 
@@ -132,44 +126,52 @@ const isFormat = (value: unknown): boolean => {
 }
 
 /** An event as it was written: its keys in their order, and those that are not known here as well. */
-const readEvent = (text: string): Result.Result<JobEvent, string> =>
-  Result.flatMap(Result.try({ try: (): unknown => JSON.parse(text), catch: String }), (stored) => {
-    if (isUsual(stored)) return Result.succeed(stored)
-    return Result.mapBoth(decodeEvent(stored), {
-      onFailure: ({ message }) => message,
-      onSuccess: (event): JobEvent => {
-        if (!isJsonOf(event, stored)) return event
-        // Errors are instances of their class, as they were before they were written.
-        return event._tag === "AttemptEnded" && event.error !== undefined && stored._tag === "AttemptEnded"
-          ? { ...stored, error: event.error }
-          : stored
-      }
-    })
+const readEvent = (stored: unknown): Result.Result<JobEvent, string> => {
+  if (isUsual(stored)) return Result.succeed(stored)
+  return Result.mapBoth(decodeEvent(stored), {
+    onFailure: ({ message }) => message,
+    onSuccess: (event): JobEvent => {
+      if (!isJsonOf(event, stored)) return event
+      // Errors are instances of their class, as they were before they were written.
+      return event._tag === "AttemptEnded" && event.error !== undefined && stored._tag === "AttemptEnded"
+        ? { ...stored, error: event.error }
+        : stored
+    }
   })
+}
 
 /** Whether a value is what an event was decoded from: the same but for instances of classes. */
 const isJsonOf = (event: JobEvent, stored: unknown): stored is JobEvent =>
   Predicate.hasProperty(stored, "_tag") && stored._tag === event._tag
 
-/** The records of rows, which must come one after the other, the first after `after`. */
+/** The records of rows, which must come one after the other; those after `after`, where a row may begin before it. */
 export const recordsOf = (
   jobId: string,
   rows: ReadonlyArray<unknown>,
   after: number
 ): Effect.Effect<ReadonlyArray<JobRecord>, RepositoryError> => {
   const records: Array<JobRecord> = []
-  for (const row of rows) {
-    const revision = after + records.length + 1
-    const event = isRow(row) ? readEvent(row.event) : Result.fail("its columns hold something else")
-    if (!isRow(row) || Result.isFailure(event)) {
-      const why = Result.isFailure(event) ? event.failure : ""
-      return Effect.fail(corrupt(jobId, `record ${revision}, which is none: ${why}`))
+  let expected = after + 1
+  for (const stored of rows) {
+    const row = decodeRow(stored)
+    if (Result.isFailure(row)) return Effect.fail(none(jobId, expected, row.failure.message))
+    const { at, events, first_revision: first, revision: last, run } = row.success
+    if (first > expected || (records.length > 0 && first !== expected)) return Effect.fail(missing(jobId, expected))
+    if (last < expected || last - first + 1 !== events.length) {
+      return Effect.fail(none(jobId, expected, "its row holds another number of events than it says"))
     }
-    if (row.revision !== revision) return Effect.fail(missing(jobId, revision))
-    records.push({ revision, run: row.run, at: row.at, event: event.success })
+    for (let revision = expected; revision <= last; revision++) {
+      const event = readEvent(events[revision - first])
+      if (Result.isFailure(event)) return Effect.fail(none(jobId, revision, event.failure))
+      records.push({ revision, run, at, event: event.success })
+    }
+    expected = last + 1
   }
   return Effect.succeed(records)
 }
+
+const none = (jobId: string, revision: number, why: string): RepositoryError =>
+  corrupt(jobId, `record ${revision}, which is none: ${why}`)
 
 export const missing = (jobId: string, revision: number): RepositoryError =>
   corrupt(jobId, `record ${revision}, which is missing`)

@@ -4,7 +4,7 @@
  *
  * ```
  * jobs        one row per job: which run may write it and who does, where its journal ends, and what it amounts to
- * events      its journal, one row per record
+ * events      its journal, one row for what was appended at once: few rows, soon read
  * requests    what somebody asked of its run
  * migrations  the version of these tables
  * ```
@@ -59,10 +59,11 @@ const tables = Effect.fnUntraced(function* (names: Tables) {
   yield* sql`CREATE INDEX ${sql(`${names.jobs.split(".").at(-1)}_newest`)} ON ${sql(names.jobs)} (created_at, job)`
   yield* sql`CREATE TABLE ${sql(names.events)} (
     job integer NOT NULL,
+    first_revision integer NOT NULL,
     revision integer NOT NULL,
     run integer NOT NULL,
     at ${real} NOT NULL,
-    event text NOT NULL,
+    events text NOT NULL,
     PRIMARY KEY (job, revision)
   )`
   yield* sql`CREATE TABLE ${sql(names.requests)} (

@@ -10,6 +10,7 @@ import { hostname } from "node:os"
 import * as aliveFile from "./aliveFile.ts"
 import * as attempts from "./attempts.ts"
 import { anyJob, failure, type Reason, unavailable } from "./failures.ts"
+import * as rows from "./rows.ts"
 import * as schema from "./schema.ts"
 import * as signals from "./signals.ts"
 import * as sqliteClient from "./sqliteClient.ts"
@@ -52,9 +53,8 @@ export const open = Effect.fnUntraced(function* ({
         ? undefined
         : { status: summary.status, event_run: summary.run, progress: summary.progress, updated_at: summary.updatedAt })
     }
-    // One statement however many events there are, so that it stays prepared.
-    const insert = sql`INSERT INTO ${sql(tables.events)} (job, revision, run, at, event)
-      SELECT ${job}, ${after + 1} + key, ${run}, ${at}, value FROM json_each(${JSON.stringify(events)})`
+    const insert = sql`INSERT INTO ${sql(tables.events)} (job, first_revision, revision, run, at, events)
+      VALUES (${job}, ${after + 1}, ${ends.revision}, ${run}, ${at}, ${rows.batchJson(events)})`
     return Effect.gen(function* () {
       const [mine] = yield* sql`UPDATE ${sql(tables.jobs)} SET ${sql.update(ends)}
         WHERE job = ${job} AND run = ${run} AND revision = ${after} RETURNING job`

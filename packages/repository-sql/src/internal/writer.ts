@@ -67,7 +67,7 @@ export const make = (store: Store, { job, jobId, run, ...begun }: Target): Write
     Effect.map(
       sql`SELECT 1 FROM ${sql(tables.events)}
         WHERE job = ${job} AND revision = ${after + events.length}
-          AND run = ${run} AND at = ${at} AND event = ${events.at(-1)}`,
+          AND run = ${run} AND at = ${at} AND events = ${rows.batchJson(events)}`,
       (found) => found.length > 0
     )
 
