@@ -233,8 +233,12 @@ export const run = Effect.fn("JobExecutor.run")(function* (
       ...(outputFile === undefined ? undefined : { outputFile }),
       ...(container === undefined ? undefined : { container })
     }
-    const started = Effect.forkDetach(append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner, ...asked }]))
-    const work = Effect.flatMap(started, Fiber.join).pipe(
+    // Goes on when the run is stopped; whatever else is to be recorded comes after it.
+    const starting = yield* Effect.forkDetach(
+      append([{ _tag: "RunStarted", run: writer.run, owner: writer.owner, ...asked }])
+    )
+    const appendLater = (events: ReadonlyArray<JobEvent>) => Effect.andThen(Fiber.await(starting), append(events))
+    const work = Fiber.join(starting).pipe(
       Effect.andThen(request.onStarted ?? Effect.void),
       Effect.andThen(request.prepare ?? Effect.succeed([])),
       Effect.tap((left) => Effect.sync(() => leftover.push(...left))),
@@ -244,7 +248,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
     const obey = Effect.fnUntraced(function* (wish: JobRequest) {
       const how = JobEnding.outcomeOf(wish)
       // On record first: should this process die before the run has ended, nobody runs it on unasked.
-      yield* append([{ _tag: "StopRequested", how }]).pipe(Effect.timeout(wishAppendTimeout), Effect.ignore)
+      yield* appendLater([{ _tag: "StopRequested", how }]).pipe(Effect.timeout(wishAppendTimeout), Effect.ignore)
       if (how === "cancelled") return yield* new JobCancelled()
       if (wish._tag === "Pause" && wish.mode === "drain") return yield* Deferred.succeed(drain, undefined)
       return yield* new JobPaused()
@@ -256,7 +260,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
       Effect.exit
     )
     const conclude = (events: ReadonlyArray<JobEvent>) =>
-      within(append(events), lastAppendTimeout, tooLate(job.id, "the journal"))
+      within(appendLater(events), lastAppendTimeout, tooLate(job.id, "the journal"))
     const remove = (keep: ReadonlyArray<string>) =>
       within(workspace.remove(job.id, keep), stopTimeout, tooLate(job.id, "the workspace")).pipe(
         Effect.catchCause((cause) => Effect.logWarning(`attempts of job ${job.id} could not be removed`, cause))
@@ -383,6 +387,7 @@ const makeFinish = Effect.fnUntraced(function* (
         inputs: prefix.outputs,
         total,
         frames: metadata.totalFrames,
+        frameCounts: chunks.map(({ frameCount }) => frameCount),
         fps: FrameRate.format(JobSpec.frameRate(job.spec)),
         output: staged.path,
         format: options.container

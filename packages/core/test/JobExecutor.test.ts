@@ -168,6 +168,31 @@ describe("JobExecutor", () => {
       })
     )
 
+    it.effect("can be begun with the first chunk: the stitcher is told beforehand how many frames each has", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine()
+        const job = Fakes.job(3)
+        const spec = {
+          ...job,
+          metadata: { ...job.metadata, totalFrames: 6 },
+          chunks: [3, 1, 2].map((frameCount, index) => ({
+            ...job.chunks[index],
+            startFrame: [0, 3, 4][index],
+            frameCount
+          }))
+        }
+        const told: Array<VideoStitcher.StitchRequest["frameCounts"]> = []
+        const stitcher = stitcherThat((request) => {
+          told.push(request.frameCounts)
+          return machine.stitcher.stitch(request)
+        })
+        // The job file lists its chunks in any order.
+        const run = yield* start(machine, { spec: { ...spec, chunks: spec.chunks.toReversed() }, stitcher, options: out })
+        yield* Fiber.join(run.fiber)
+        assert.deepStrictEqual(told, [[3, 1, 2]])
+      })
+    )
+
     it.effect("needs a name, before anything starts", () =>
       Effect.gen(function* () {
         const machine = Fakes.machine()
@@ -473,6 +498,26 @@ describe("JobExecutor", () => {
         yield* pass("75 seconds", "1 second")
         assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
         assert.strictEqual(machine.running(), 0)
+      })
+    )
+
+    it.effect("that is slow tells the beginning of a run before its end, and before the wish that it should end", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(() => Effect.sleep("1 hour"))
+        const run = yield* start(machine, {
+          append: (append) => (events) =>
+            events[0]?._tag === "RunStarted"
+              ? Effect.delay(append(events), "500 millis")
+              : Effect.delay(append(events), "10 millis")
+        })
+        yield* run.cancel
+        yield* pass("3 seconds")
+        assert.strictEqual((yield* reasonOf(run.fiber))._tag, "JobCancelled")
+        assert.deepStrictEqual(
+          (yield* run.events).map(({ _tag }) => _tag).filter((tag) => /^(Run|Stop)/.test(tag)),
+          ["RunStarted", "StopRequested", "RunEnded"]
+        )
+        assert.strictEqual((yield* run.state).status, "cancelled")
       })
     )
 
