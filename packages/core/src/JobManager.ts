@@ -349,6 +349,8 @@ const make = Effect.gen(function* () {
     { brokenOff = defaultBrokenOff, run, takeOver = "if-dead" }: RecoverOptions
   ): Effect.fn.Return<Recovered, JobError> {
     const state = yield* get(jobId)
+    // Somebody was faster: it stands as they wanted it.
+    if (state.status !== "running") return { jobId, how: "settled" }
     const broken = runsBrokenOff(state)
     if (state.stopping !== undefined) {
       yield* Effect.mapError(settle(jobId, state.stopping, { takeOver }), failing(jobId))
@@ -461,8 +463,13 @@ const make = Effect.gen(function* () {
     )
     const workspace = options.workspace ?? Context.get(services, Workspace.Workspace)
     const store = options.storage ?? storage
-    yield* workspace.remove(jobId, []).pipe(
+    // As long as this holds the job nobody begins a run of it, which would find that its outputs are gone.
+    const hold = repository
+      .openWriter(jobId, { takeOver: "if-dead" })
+      .pipe(Effect.catchReason("RepositoryError", "Corrupt", () => Effect.void))
+    yield* Effect.andThen(hold, workspace.remove(jobId, [])).pipe(
       Effect.andThen(store === undefined ? Effect.void : JobArtifacts.remove(store, jobId)),
+      Effect.scoped,
       // Last: as long as the journal is there, it can be tried again.
       Effect.andThen(repository.delete(jobId)),
       Effect.mapError(failing(jobId))

@@ -311,6 +311,30 @@ describe("recover", () => {
     )
   })
 
+  it.effect("leaves a job alone that somebody has paused or cancelled since it was found", () => {
+    const machine = Fakes.machine()
+    return on(machine, (jobs, repository) =>
+      Effect.gen(function* () {
+        yield* jobs.create(Fakes.job(1), { id: "film" })
+        yield* jobs.create(Fakes.job(1), { id: "other" })
+        yield* died(machine, repository, (run) => [started(run)])
+        yield* Effect.scoped(
+          Effect.flatMap(repository.openWriter("other", { takeOver: "if-dead" }), (writer) =>
+            writer.append([started(writer.run)])
+          )
+        )
+        // Of two jobs that were found, the second one is paused while the first one is run on.
+        const recovered = yield* jobs.recover({ run: () => jobs.pause("other") })
+        assert.deepStrictEqual(recovered, [
+          { jobId: "film", how: "resumed" },
+          { jobId: "other", how: "settled" }
+        ])
+        assert.strictEqual((yield* jobs.get("other")).status, "paused")
+        assert.strictEqual(machine.attempts.length, 0)
+      })
+    )
+  })
+
   it.effect("gives a job up that ends its process again and again, until somebody resumes it by hand", () => {
     const machine = Fakes.machine()
     return on(machine, (jobs, repository) =>
@@ -387,6 +411,17 @@ describe("takeOver", () => {
 })
 
 describe("pause", () => {
+  it.effect("does not undo a cancel over which the process died", () => {
+    const machine = Fakes.machine()
+    return on(machine, (jobs, repository) =>
+      Effect.gen(function* () {
+        yield* jobs.create(Fakes.job(1), { id: "film" })
+        yield* died(machine, repository, (run) => [started(run), { _tag: "StopRequested", how: "cancelled" }])
+        assert.strictEqual((yield* jobs.pause("film")).status, "cancelled")
+      })
+    )
+  })
+
   it.effect("drains: what runs is waited for and counts, nothing else begins", () => {
     const machine = Fakes.machine(() => Effect.sleep("10 seconds"))
     return on(machine, (jobs, repository) =>
@@ -477,6 +512,26 @@ describe("pause", () => {
 })
 
 describe("delete", () => {
+  it.effect("keeps the outputs of a job whose next run is beginning", () => {
+    const machine = Fakes.machine()
+    return on(machine, (jobs, repository) =>
+      Effect.gen(function* () {
+        yield* jobs.create(Fakes.job(2), { id: "film" })
+        yield* died(machine, repository, (run) => [
+          started(run, out),
+          attempt(0),
+          accepted(0),
+          { _tag: "RunEnded", run, how: "paused", leftover: [] }
+        ])
+        // Somebody has the job, and has not said so in its journal yet.
+        yield* repository.openWriter("film", { takeOver: "if-dead" })
+        const reason = yield* reasonOf(jobs.delete("film"))
+        assert(reason._tag === "RepositoryError" && reason.reason._tag === "Running")
+        assert.deepStrictEqual([...machine.files.keys()], [place(0)])
+      })
+    )
+  })
+
   it.effect("cancels a job that runs, and removes its outputs and its journal, but not its final file", () => {
     const machine = Fakes.machine(({ chunkId, job }) =>
       chunkId > 0 && job.meta.jobId === "film" ? Effect.never : Effect.void

@@ -29,10 +29,12 @@ export const make = (repository: JobRepository["Service"], active: ReadonlyMap<s
     yield* Effect.scoped(
       Effect.gen(function* () {
         const writer = yield* repository.openWriter(jobId, { takeOver })
-        const { status } = yield* read(jobId)
+        const { status, stopping } = yield* read(jobId)
         if (hasEnded(status) || status === how) return
         const why = error === undefined ? undefined : { error }
-        yield* writer.append([{ _tag: "RunEnded", run: writer.run, how, ...why, leftover: [] }])
+        // Its process died while it cancelled the job: to pause it now would undo that.
+        const end = how === "paused" && stopping === "cancelled" ? stopping : how
+        yield* writer.append([{ _tag: "RunEnded", run: writer.run, how: end, ...why, leftover: [] }])
       })
     )
   })
