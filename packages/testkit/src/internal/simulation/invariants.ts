@@ -32,8 +32,10 @@ export interface Watch {
   readonly rested: () => void
   /** Somebody took an accepted output away, or spoiled it. */
   readonly spoiled: (location: string) => void
-  /** The job was deleted, or is being: its files go. */
+  /** Somebody wants the job deleted: its files may go at any time. */
   readonly deleted: () => void
+  /** They have begun to go. */
+  readonly deleting: () => void
   /** Nothing of the runs of a machine may be left. */
   readonly returned: (machine: Machine, from: string) => void
   /** Follows what a watcher is told. */
@@ -202,6 +204,9 @@ export const make = ({ fleet, files, scenario, spec, tell, timeline }: Watched):
     spoiled: (location) => void spoiled.add(location),
     deleted: () => {
       over = true
+    },
+    deleting: () => {
+      for (const { location } of outputs.values()) spoiled.add(location)
     },
     returned,
     watcher,

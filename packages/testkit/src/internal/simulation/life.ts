@@ -236,7 +236,9 @@ const lifeOf = Effect.fnUntraced(function* (world: World, control: Timeline.Mach
         return
       case "deletes": {
         watch.deleted()
-        yield* ask(main, "delete", main.jobs.delete(jobId))
+        const ended = yield* ask(main, "delete", main.jobs.delete(jobId))
+        // Whoever dies or fails while it deletes may have begun; who was refused has not.
+        if (ended === "died" || (Exit.isFailure(ended) && !isRefused(ended))) watch.deleting()
       }
     }
   })
@@ -317,5 +319,11 @@ const inWords = (exit: Exit.Exit<unknown, JobError>): string =>
       return Cause.hasInterruptsOnly(cause) ? "interrupted" : Cause.pretty(cause)
     }
   })
+
+const isRefused = (exit: Exit.Exit<unknown, JobError>): boolean =>
+  Option.exists(
+    Exit.findErrorOption(exit),
+    ({ reason }) => reason._tag === "RepositoryError" && reason.reason._tag === "Running"
+  )
 
 const isState = (value: unknown): value is JobState => typeof value === "object" && value !== null && "status" in value
