@@ -119,6 +119,11 @@ export interface StitchRequest {
   readonly total: number
   /** How many frames they add up to. */
   readonly frames: number
+  /**
+   * How many frames each of them has, in frame order, so that joining can begin before all are there. Where it is absent,
+   * only the inputs say.
+   */
+  readonly frameCounts?: ReadonlyArray<number> | undefined
   /** Frames per second as a whole number or a fraction: `"30"`, `"30000/1001"`. */
   readonly fps: string
   /** The absolute path to write. Its extension says the container, unless `format` does. */

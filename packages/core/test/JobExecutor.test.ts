@@ -187,7 +187,11 @@ describe("JobExecutor", () => {
           return machine.stitcher.stitch(request)
         })
         // The job file lists its chunks in any order.
-        const run = yield* start(machine, { spec: { ...spec, chunks: spec.chunks.toReversed() }, stitcher, options: out })
+        const run = yield* start(machine, {
+          spec: { ...spec, chunks: spec.chunks.toReversed() },
+          stitcher,
+          options: out
+        })
         yield* Fiber.join(run.fiber)
         assert.deepStrictEqual(told, [[3, 1, 2]])
       })

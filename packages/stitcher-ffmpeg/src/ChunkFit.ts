@@ -44,6 +44,13 @@ export const misfit = (
   if (video.decodedFrames !== undefined && video.decodedFrames !== frameCount) {
     return { expected: `${frameCount} frames`, found: `${video.decodedFrames} frames that can be decoded` }
   }
+  if (!video.startsClosed) {
+    return {
+      expected: "a chunk that decodes by itself",
+      found:
+        "one that begins with frames of an open GOP: render chunks with closed GOPs (x264: open-gop=0), and do not cut them out of a longer video"
+    }
+  }
   const kept = Option.isNone(rate) ? video.rate : Option.filter(rate, (asked) => keeps(video, asked))
   if (Option.isNone(kept)) {
     const expected = Option.match(rate, {

@@ -2,7 +2,8 @@
  * What will be joined, and how: the chunks held against the job and against each other, and the options that make ffmpeg
  * join them to the sample.
  *
- * Decided from what was read of the chunks (`MediaProbe`), before anything is written. It reads no file and runs nothing.
+ * It begins with the first chunk, which the others have to be like, and takes each of them as it comes. Decided from what
+ * was read of the chunks (`MediaProbe`); it reads no file and runs nothing.
  */
 import * as FrameRate from "@helios-infra/core/FrameRate"
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
@@ -19,17 +20,11 @@ import * as path from "node:path"
 import * as ChunkFit from "./ChunkFit.ts"
 import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith } from "./internal/stitchFailure.ts"
+import * as JoinedSound from "./JoinedSound.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 
 /** How to join, where the caller has a choice. */
-export interface Options {
-  /**
-   * The ffmpeg encoder for PCM sound. Default: what the container needs, `aac` for `.mp4` and `libopus` for `.webm`;
-   * `.mov` and `.mkv` keep the chunks' PCM.
-   */
-  readonly audioCodec?: string | undefined
-  /** The bitrate of encoded sound, as ffmpeg takes it. Default: `"192k"`. */
-  readonly audioBitrate?: string | undefined
+export interface Options extends JoinedSound.Options {
   /** Whether `.mp4` and `.mov` files start with their index, so that players need not load them whole. Default: true. */
   readonly faststart?: boolean | undefined
 }
@@ -46,37 +41,36 @@ export interface Container {
   readonly extension: "mp4" | "mov" | "mkv" | "webm"
   /** The video codecs that it can hold; all when absent. */
   readonly codecs?: ReadonlyArray<string>
-  /** The encoder for PCM sound; the chunks' own codec when absent. */
+  /** The encoder for sound; one that keeps what the chunks have when absent. */
   readonly audioCodec?: string
 }
 
 /** A chunk that was read, and is what the job file says of it. */
 export interface Chunk {
   readonly output: ChunkOutput
-  readonly video: MediaProbe.VideoTrack
+  /** Its picture, without the frames' times: these are on the grid. */
+  readonly video: Omit<MediaProbe.VideoTrack, "timestamps">
   readonly audio: MediaProbe.AudioTrack | undefined
   readonly format: VideoFormat.VideoFormat
 }
 
-/** Chunks that fit together, and how they are joined. */
-export interface JoinPlan extends Target {
-  readonly chunks: ReadonlyArray<Chunk>
+/** How chunks like the first one are joined. */
+export interface Join extends Target {
   /** The chunk that the others are like. */
   readonly first: Chunk
+  /** How many frames each chunk has, in frame order. */
+  readonly frameCounts: ReadonlyArray<number>
   /** The sound; none for a silent video. */
-  readonly sound: Sound | undefined
-  /** Chunks whose codec was set up in another way than the first one's. */
-  readonly differing: ReadonlyArray<Chunk>
+  readonly sound: JoinedSound.JoinedSound | undefined
   readonly faststart: boolean
+  readonly options: Options | undefined
 }
 
-/** How the sound is made. */
-export interface Sound {
-  /** ffmpeg's options for it. */
-  readonly args: ReadonlyArray<string>
-  /** How many samples it should have, and how many more it can have. */
-  readonly samples: number
-  readonly tolerance: number
+/** Chunks that fit together, and how they are joined. */
+export interface JoinPlan extends Join {
+  readonly chunks: ReadonlyArray<Chunk>
+  /** Chunks whose codec was set up in another way than the first one's. */
+  readonly differing: ReadonlyArray<Chunk>
 }
 
 /** What is asked for; fails with `CannotJoin` where that is no container or no rate. */
@@ -94,16 +88,16 @@ export const targetOf = (request: StitchRequest): Effect.Effect<Target, StitchEr
   })
 }
 
-/** Fails unless the chunks that came are as many, and have as many frames, as the request says. */
+/** Fails unless chunks of these lengths are as many, and have as many frames, as the request says. */
 export const checkCounts = (
   request: StitchRequest,
-  outputs: ReadonlyArray<ChunkOutput>
+  frameCounts: ReadonlyArray<number>
 ): Effect.Effect<void, StitchError> => {
-  if (outputs.length !== request.total) {
-    return failWith(new InputsNotConsumed({ read: outputs.length, total: request.total }))
+  if (frameCounts.length !== request.total) {
+    return failWith(new InputsNotConsumed({ read: frameCounts.length, total: request.total }))
   }
-  if (outputs.length === 0) return cannotJoin("there are no chunks: a video needs one at least")
-  const frames = outputs.reduce((sum, output) => sum + output.frameCount, 0)
+  if (frameCounts.length === 0) return cannotJoin("there are no chunks: a video needs one at least")
+  const frames = frameCounts.reduce((sum, count) => sum + count, 0)
   return frames === request.frames
     ? Effect.void
     : cannotJoin(
@@ -119,22 +113,22 @@ export const chunkOf = (
 ): Effect.Effect<Chunk, StitchError> => {
   const misfit = ChunkFit.misfit(media, output.frameCount, Option.some(rate))
   if (misfit !== undefined) return failWith(new ChunkInvalid(misfit), output.chunkId)
-  const { audio, video } = media
-  if (video === undefined) return Effect.die("a chunk without video fits nothing")
+  const { audio } = media
+  if (media.video === undefined) return Effect.die("a chunk without video fits nothing")
+  const { timestamps: _, ...video } = media.video
   // Its rate is known to be the job's; coarse timestamps alone might not tell.
-  const { fps: _, ...format } = MediaProbe.formatOf(media)
+  const { fps: __, ...format } = MediaProbe.formatOf(media)
   return Effect.succeed({ output, video, audio, format })
 }
 
-/** Plans a join; fails with `ChunkInvalid` or `CannotJoin` where the chunks do not fit together, or into the container. */
-export const make = Effect.fnUntraced(function* (
-  chunks: ReadonlyArray<Chunk>,
+/** Begins with the first chunk; fails with `CannotJoin` where it does not fit into the container. */
+export const begin = Effect.fnUntraced(function* (
+  first: Chunk,
+  frameCounts: ReadonlyArray<number>,
   target: Target,
   options?: Options
-): Effect.fn.Return<JoinPlan, StitchError> {
+): Effect.fn.Return<Join, StitchError> {
   const { container, rate } = target
-  const first = chunks[0]
-  if (first === undefined) return yield* Effect.die("no chunks")
   if (container.codecs?.includes(first.video.codec) === false) {
     return yield* cannotJoin(
       `.${container.extension} files cannot hold ${first.video.codec} video: name the output ${first.video.codec === "vp8" ? ".webm" : ".mov"} or .mkv`
@@ -145,42 +139,95 @@ export const make = Effect.fnUntraced(function* (
       `the chunks' timestamps are rounded (one tick is ${first.video.tick.numerator}/${first.video.tick.denominator} s): render the chunks as .mov or .mp4, or name the output .mkv`
     )
   }
-  for (const chunk of chunks) yield* checkAgainst(first, chunk)
-  return {
-    ...target,
-    chunks,
-    first,
-    sound: first.audio === undefined ? undefined : yield* soundOf(chunks, first.audio, target, options),
-    differing: chunks.filter((chunk) => chunk.video.setup !== first.video.setup),
-    faststart: options?.faststart ?? true
-  }
+  const join = { ...target, first, frameCounts, faststart: options?.faststart ?? true, options }
+  return { ...join, sound: first.audio === undefined ? undefined : JoinedSound.of(join, first.audio) }
 })
 
 /**
- * The list for the concat demuxer. Without a `duration` ffmpeg would take each chunk's length from its header, where it
- * is rounded up to a millisecond. Positions are rounded, not lengths, so that nothing adds up.
+ * Takes a further chunk; fails with `ChunkInvalid` or `CannotJoin` where it is not like the first one. Where only some of
+ * the chunks have sound, the join that comes back has another `sound` than the one before.
  */
-export const concatList = ({ chunks, rate }: JoinPlan, files: ReadonlyArray<string>): string => {
+export const take = Effect.fnUntraced(function* (join: Join, chunk: Chunk): Effect.fn.Return<Join, StitchError> {
+  yield* checkAgainst(join, chunk)
+  const heard = join.sound?.track
+  if ((heard === undefined) === (chunk.audio === undefined)) return join
+  const track = heard ?? chunk.audio
+  return track === undefined || join.sound?.from === "assembled"
+    ? join
+    : { ...join, sound: JoinedSound.assembled(join, track) }
+})
+
+/** Plans a join of chunks that are all there. Fails as {@link begin} and {@link take} do. */
+export const make = Effect.fnUntraced(function* (
+  chunks: ReadonlyArray<Chunk>,
+  target: Target,
+  options?: Options
+): Effect.fn.Return<JoinPlan, StitchError> {
+  const [first, ...others] = chunks
+  if (first === undefined) return yield* Effect.die("no chunks")
+  const frameCounts = chunks.map(({ output }) => output.frameCount)
+  let join = yield* begin(first, frameCounts, target, options)
+  for (const chunk of others) join = yield* take(join, chunk)
+  return complete(join, chunks)
+})
+
+/** A join whose chunks are all there. */
+export const complete = (join: Join, chunks: ReadonlyArray<Chunk>): JoinPlan => ({
+  ...join,
+  chunks,
+  differing: chunks.filter((chunk) => chunk.video.setup !== join.first.video.setup)
+})
+
+/**
+ * The list for the concat demuxer; `files` are its chunks, in words that need no quotes. Without a `duration` ffmpeg would
+ * take each chunk's length from its header, where it is rounded up to a millisecond. Positions are rounded, not lengths,
+ * so that nothing adds up.
+ */
+export const concatList = ({ frameCounts, rate }: Join, files: (index: number) => string): string => {
   const lines = ["ffconcat version 1.0"]
   let frames = 0
-  for (const [index, { output }] of chunks.entries()) {
-    const next = frames + output.frameCount
+  for (const [index, frameCount] of frameCounts.entries()) {
+    const next = frames + frameCount
     const length = FrameRate.microseconds(next, rate) - FrameRate.microseconds(frames, rate)
-    lines.push(`file ${path.basename(files[index] ?? "")}`, `duration ${(length / 1_000_000).toFixed(6)}`)
+    lines.push(`file ${files(index)}`, `duration ${(length / 1_000_000).toFixed(6)}`)
     frames = next
   }
   return `${lines.join("\n")}\n`
 }
 
-/** ffmpeg's options for the output, to stand before its name. */
-export const outputArgs = ({ container, faststart, first, sound }: JoinPlan): ReadonlyArray<string> => [
-  ..."-c:v copy -max_muxing_queue_size 65536 -map".split(" "),
-  `0:${first.video.index}`,
-  // QuickTime plays HEVC under this name only.
-  ...(isMov(container) && first.video.codec === "hevc" ? ["-tag:v", "hvc1"] : []),
-  ...(first.audio === undefined || sound === undefined ? [] : ["-map", `0:${first.audio.index}`, ...sound.args]),
-  ...(isMov(container) && faststart ? ["-movflags", "+faststart"] : [])
-]
+/**
+ * ffmpeg's options for the output, to stand before its name. With `"reserved"`, room for an index in front is left before
+ * anything is written, as much as it can come to; with `"moved"`, the whole file is moved behind it at the end.
+ */
+export const outputArgs = (join: Join, index: "reserved" | "moved" = "reserved"): ReadonlyArray<string> => {
+  const { container, faststart, first, sound } = join
+  const inFront = index === "moved" ? ["-movflags", "+faststart"] : ["-moov_size", String(indexSize(join))]
+  return [
+    ..."-c:v copy -max_muxing_queue_size 65536 -map".split(" "),
+    `0:${first.video.index}`,
+    // QuickTime plays HEVC under this name only.
+    ...(isMov(container) && first.video.codec === "hevc" ? ["-tag:v", "hvc1"] : []),
+    ...(sound === undefined ? [] : JoinedSound.outputArgs(sound)),
+    ...(isMov(container) && faststart ? inFront : [])
+  ]
+}
+
+/** Whether a container has its index in one place: `.mp4` and `.mov`. */
+export const isMov = ({ extension }: Container): boolean => extension === "mp4" || extension === "mov"
+
+// What one frame, one packet of sound and one seam can take of an index at most, in bytes: size, place (64 bits) and run of
+// a frame, whether it is a key frame, and how late it is shown; the same of a packet; lengths that change at a seam.
+const indexOfFrame = 4 + 8 + 12 + 4 + 8
+const indexOfPacket = 4 + 8 + 12
+const indexOfSeam = 8 * 8
+/** Everything that does not grow with the video: what the streams are, and how their codecs are set up. */
+const indexOfStreams = 1 << 16
+
+const indexSize = ({ frameCounts, frames, sound }: Join): number =>
+  indexOfStreams +
+  frames * indexOfFrame +
+  frameCounts.length * indexOfSeam +
+  (sound === undefined ? 0 : JoinedSound.packets(sound, frameCounts.length) * indexOfPacket)
 
 // ---
 // containers
@@ -195,20 +242,19 @@ const containers: Readonly<Record<string, Container>> = {
   webm: { extension: "webm", codecs: ["vp8", "vp9", "av1"], audioCodec: "libopus" }
 }
 
-const isMov = ({ extension }: Container): boolean => extension === "mp4" || extension === "mov"
-
 // ---
 // chunks beside each other
 // ---
 
-const checkAgainst = (first: Chunk, chunk: Chunk): Effect.Effect<void, StitchError> => {
+const checkAgainst = ({ first, sound }: Join, chunk: Chunk): Effect.Effect<void, StitchError> => {
   const { chunkId } = chunk.output
   const reference = `chunk ${first.output.chunkId}`
-  if ((chunk.audio === undefined) !== (first.audio === undefined)) {
-    const [has, hasNot] = chunk.audio === undefined ? [reference, "it"] : ["it", reference]
-    return cannotJoin(`${has} has sound and ${hasNot} has none: render all chunks with sound, or all without`, chunkId)
-  }
-  const difference = VideoFormat.difference(first.format, chunk.format)
+  const { audio: _, ...picture } = first.format
+  const difference =
+    VideoFormat.difference(picture, chunk.format) ??
+    (sound === undefined || chunk.audio === undefined
+      ? undefined
+      : VideoFormat.difference({ audio: MediaProbe.soundFormat(sound.track) }, chunk.format))
   if (difference !== undefined) {
     const { expected, found } = difference
     return failWith(new ChunkInvalid({ expected: `${expected}, like ${reference}`, found }), chunkId)
@@ -220,7 +266,8 @@ const checkAgainst = (first: Chunk, chunk: Chunk): Effect.Effect<void, StitchErr
       chunkId
     )
   }
-  if (chunk.video.index !== first.video.index || chunk.audio?.index !== first.audio?.index) {
+  const soundMoved = sound?.from === "joined" && chunk.audio !== undefined && chunk.audio.index !== first.audio?.index
+  if (chunk.video.index !== first.video.index || soundMoved) {
     return cannotJoin(
       `its streams are in another order than those of ${reference}: write them in the same order`,
       chunkId
@@ -228,52 +275,3 @@ const checkAgainst = (first: Chunk, chunk: Chunk): Effect.Effect<void, StitchErr
   }
   return Effect.void
 }
-
-// ---
-// the sound
-// ---
-
-/** The samples that an encoder's last block can have over, for the codecs that it is known of. */
-const blockOf: Readonly<Record<string, number>> = { aac: 1024 }
-const largestBlock = 4096
-
-const soundOf = Effect.fnUntraced(function* (
-  chunks: ReadonlyArray<Chunk>,
-  first: MediaProbe.AudioTrack,
-  { container, frames, rate }: Target,
-  options: Options | undefined
-): Effect.fn.Return<Sound, StitchError> {
-  const samples = FrameRate.samples(frames, rate, first.sampleRate)
-  if (!ChunkFit.isPcm(first)) {
-    if (chunks.length === 1) return { args: ["-c:a", "copy"], samples, tolerance: largestBlock }
-    return yield* cannotJoin(
-      `their sound is ${first.codec}, which begins and ends in blocks: joined, it would click at every seam. Render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv); it is encoded once, over the whole video`
-    )
-  }
-  let heard = 0
-  let shown = 0
-  for (const { audio, output } of chunks) {
-    if (audio === undefined) continue
-    heard += audio.samples
-    shown += output.frameCount
-    const drift = Math.abs(heard - FrameGrid.unitsOf(rate, shown, first.sampleRate)) / first.sampleRate
-    if (drift > ChunkFit.maxDrift) {
-      return yield* cannotJoin(
-        `up to here, sound and picture are ${(drift * 1000).toFixed(1)} ms apart: cut chunks where a frame starts with a whole sample (at ${FrameRate.format(rate)} frames per second, multiples of ${FrameGrid.framesOfWhole(rate, first.sampleRate)} frames)`,
-        output.chunkId
-      )
-    }
-  }
-  const codec = options?.audioCodec ?? container.audioCodec ?? first.codec
-  // Timestamps from the count of samples: at a seam, the chunks' own may be off by the rounding of one.
-  const filter = [
-    "asetpts=N/SR/TB",
-    ...(heard === samples ? [] : [`apad=whole_len=${samples}`, `atrim=end_sample=${samples}`])
-  ]
-  const bitrate = codec.startsWith("pcm_") ? [] : ["-b:a", options?.audioBitrate ?? "192k"]
-  return {
-    args: ["-c:a", codec, ...bitrate, "-af", filter.join(",")],
-    samples,
-    tolerance: codec.startsWith("pcm_") ? 0 : (blockOf[codec] ?? largestBlock)
-  }
-})

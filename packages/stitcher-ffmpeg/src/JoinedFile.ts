@@ -1,27 +1,31 @@
 /**
  * Whether a joined file is what its plan says: its streams, each frame's place, its length, its sound.
  *
- * ffmpeg reports success for joins that lose frames, so the file itself is read again, without decoding pictures; these
- * are the chunks' own, packet by packet, and were checked there. It repairs nothing.
+ * ffmpeg reports success for joins that lose frames, so the file itself is looked at again: the index of `.mp4` and `.mov`,
+ * which takes as long for a long film as for a short one; every packet of others, which have no such index. Pictures are the
+ * chunks' own, packet by packet, and were checked there. It repairs nothing.
  */
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import { ResultInvalid, type StitchError } from "@helios-infra/core/VideoStitcher"
+import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Effect from "effect/Effect"
 import type { Misfit } from "./ChunkFit.ts"
 import type * as Ffmpeg from "./Ffmpeg.ts"
 import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
-import type { JoinPlan } from "./JoinPlan.ts"
+import * as JoinPlan from "./JoinPlan.ts"
 import * as MediaProbe from "./MediaProbe.ts"
+import * as MovIndex from "./MovIndex.ts"
 
 /** Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks. */
 export const verify = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
-  plan: JoinPlan,
+  plan: JoinPlan.JoinPlan,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<void, StitchError> {
-  const media = yield* MediaProbe.probe(ffmpeg, joined).pipe(
+  const reading = JoinPlan.isMov(plan.container) ? byIndex(ffmpeg, joined) : MediaProbe.probe(ffmpeg, joined)
+  const media = yield* reading.pipe(
     Effect.catchTags({
       MediaUnreadable: ({ detail }) =>
         failWith(new ResultInvalid({ expected: "a file that ffmpeg can read", found: detail })),
@@ -33,8 +37,26 @@ export const verify = Effect.fnUntraced(function* (
   if (plan.differing.length > 0) yield* verifyPictures(ffmpeg, joined, plan, files)
 })
 
+/** What `MediaProbe` would read of a file, from its header and its index. */
+const byIndex = Effect.fnUntraced(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  joined: string
+): Effect.fn.Return<MediaProbe.Media, MediaProbe.MediaUnreadable | ProcessError> {
+  const tracks = yield* MovIndex.read(joined)
+  const media = yield* MediaProbe.probeHeader(ffmpeg, joined)
+  const picture = tracks.find(({ kind }) => kind === "Video")
+  const sound = tracks.find(({ kind }) => kind === "Audio")
+  const { audio, video } = media
+  return {
+    ...media,
+    video: video &&
+      picture && { ...video, tick: picture.tick, timestamps: picture.timestamps, lastDuration: picture.lastDuration },
+    audio: audio && sound && { ...audio, samples: (sound.length * audio.sampleRate) / sound.tick.denominator }
+  }
+})
+
 /** The first thing that is not as planned, or `undefined`. */
-export const misfit = (media: MediaProbe.Media, plan: JoinPlan): Misfit | undefined => {
+export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit | undefined => {
   const { audio, streams, video } = media
   const sounds = plan.sound === undefined ? 0 : 1
   if (video === undefined || streams.video !== 1 || streams.audio !== sounds) {
@@ -54,7 +76,7 @@ export const misfit = (media: MediaProbe.Media, plan: JoinPlan): Misfit | undefi
 
 const frameMisfit = (
   { lastDuration, tick, timestamps }: MediaProbe.VideoTrack,
-  { frames, rate }: JoinPlan
+  { frames, rate }: JoinPlan.JoinPlan
 ): Misfit | undefined => {
   if (timestamps.length !== frames) return { expected: `${frames} frames`, found: `${timestamps.length} frames` }
   const off = FrameGrid.firstOffGrid(rate, tick, timestamps)
@@ -73,7 +95,7 @@ const frameMisfit = (
 
 const lengthMisfit = (
   { audio, seconds, start }: MediaProbe.Media,
-  { frames, rate, sound }: JoinPlan
+  { frames, rate, sound }: JoinPlan.JoinPlan
 ): Misfit | undefined => {
   // The header rounds to hundredths, and sound may be a block longer than the picture.
   const length = FrameGrid.unitsOf(rate, frames, 1)
@@ -85,9 +107,11 @@ const lengthMisfit = (
     : { expected: `a length of ${length.toFixed(3)} s`, found: `${seconds} s` }
 }
 
-const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan): Misfit | undefined => {
+const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan): Misfit | undefined => {
   if (sound === undefined) return undefined
-  const { samples, tolerance } = sound
+  // An encoder may know other rates than that of the chunks.
+  const scale = audio.sampleRate / sound.track.sampleRate
+  const [samples, tolerance] = [Math.round(sound.samples * scale), Math.ceil(sound.tolerance * scale)]
   return audio.samples >= samples - Math.min(tolerance, 1) && audio.samples <= samples + tolerance
     ? undefined
     : {
@@ -103,7 +127,7 @@ const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan): Misfit 
 const verifyPictures = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
-  { chunks, differing, first }: JoinPlan,
+  { chunks, differing, first }: JoinPlan.JoinPlan,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<void, StitchError> {
   const hashesOf = (file: string) =>

@@ -28,6 +28,11 @@ export interface VideoTrack {
   readonly tick: FrameGrid.TimeBase
   /** When each frame is shown, in ticks, ascending. */
   readonly timestamps: ReadonlyArray<number>
+  /**
+   * Whether the frame that is stored first is the one that is shown first. Frames that are shown before a key frame and
+   * stored behind it (an open GOP) need what was before the file to be decoded.
+   */
+  readonly startsClosed: boolean
   /** How long the last frame is shown, in ticks; 0 when the file does not say. */
   readonly lastDuration: number
   /** The rate, when it is constant. */
@@ -110,10 +115,22 @@ export const probe = Effect.fn("MediaProbe.probe")(function* (
   return yield* Effect.catchTag(probeAt(ffmpeg, path, decode), "MediaUnreadable", () => probeAt(ffmpeg, path, "full"))
 })
 
+/**
+ * Reads what the header and the first packets of a file say: its streams, however long they are. It has one frame and one
+ * packet of sound.
+ */
+export const probeHeader = Effect.fn("MediaProbe.probeHeader")(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  path: string
+): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
+  return yield* probeAt(ffmpeg, path, "packets", ["-frames:v", "1", "-frames:a", "1"])
+})
+
 const probeAt = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   path: string,
-  decode: Decode
+  decode: Decode,
+  limit: ReadonlyArray<string> = []
 ): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
   const report = makeReport(decode)
   const run = yield* ffmpeg.run(
@@ -125,7 +142,7 @@ const probeAt = Effect.fnUntraced(function* (
       Ffmpeg.fileUrl(path),
       // The null output comes first: `frame=` in the progress report counts the first output's frames.
       ...(decode === "packets" ? [] : ["-map", "0:V:0", "-f", "null", "-"]),
-      ...packetsOf(1)
+      ...packetsOf(1, limit)
     ],
     { onLine: report.line }
   )
@@ -199,14 +216,19 @@ export const formatOf = (media: Media): VideoFormat.VideoFormat => {
     ...(video === undefined ? {} : { width: video.width, height: video.height, codec: video.codec }),
     ...(video?.pixelFormat === undefined ? {} : { pixelFormat: video.pixelFormat }),
     ...(video === undefined || Option.isNone(video.rate) ? {} : { fps: FrameRate.format(video.rate.value) }),
-    audio: audio === undefined ? "none" : `${audio.codec} ${audio.sampleRate} ${audio.layout}`
+    audio: audio === undefined ? "none" : soundFormat(audio)
   }
 }
 
+/** The sound of a file as core compares it. */
+export const soundFormat = (audio: AudioTrack): string => `${audio.codec} ${audio.sampleRate} ${audio.layout}`
+
 // One line per packet on stdout, and before them one block of `#` lines that describes each stream.
-const packetsOf = (inputs: number): ReadonlyArray<string> => [
+const packetsOf = (inputs: number, limit: ReadonlyArray<string> = []): ReadonlyArray<string> => [
   ...Arr.range(0, inputs - 1).flatMap((input) => ["-map", `${input}:V:0?`, "-map", `${input}:a:0?`]),
-  ..."-c:v copy -c:a pcm_s16le -max_muxing_queue_size 65536 -f framemd5 pipe:1".split(" ")
+  ..."-c:v copy -c:a pcm_s16le -max_muxing_queue_size 65536".split(" "),
+  ...limit,
+  ..."-f framemd5 pipe:1".split(" ")
 ]
 
 interface Input {
@@ -343,6 +365,7 @@ const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): Vi
     height,
     tick,
     timestamps,
+    startsClosed: packets.presented[0] === timestamps[0],
     lastDuration: packets.last.duration,
     rate: FrameGrid.fromTimestamps(
       tick,

@@ -123,28 +123,6 @@ describe("the sound", () => {
     })
   )
 
-  it.live("names the chunk that lacks it", () =>
-    Effect.gen(function* () {
-      const dir = yield* real.folder
-      const files = yield* real.renderChunks(dir, [5, 5], { audio: real.pcm }, "mov")
-      yield* real.render(files[1] ?? "", { from: 5, to: 10 })
-      const error = yield* failure(real.request(files, [5, 5], path.join(dir, "out.mp4")))
-      assertReason(error, "CannotJoin", 11, /chunk 10 has sound and it has none/)
-    })
-  )
-
-  it.live("cannot be joined when it is encoded in each chunk", () =>
-    Effect.gen(function* () {
-      const dir = yield* real.folder
-      const files = yield* real.renderChunks(dir, [30, 30], { audio: ["-c:a", "aac"] })
-      const error = yield* failure(real.request(files, [30, 30], path.join(dir, "out.mp4")))
-      assertReason(error, "CannotJoin", undefined, /their sound is aac.*pcm_s16le/)
-      // One chunk has no seam.
-      yield* stitch(real.request(files.slice(0, 1), [30], path.join(dir, "one.mp4")))
-      assert.lengthOf(yield* real.ffprobe(path.join(dir, "one.mp4")), 2)
-    })
-  )
-
   it.live.each([
     ["short", -2, /expected 8000 samples of sound for 5 frames, found 7998 samples/],
     ["long", 300, /found 8300 samples/]

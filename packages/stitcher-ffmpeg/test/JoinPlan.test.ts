@@ -1,3 +1,4 @@
+import * as JoinedSound from "@helios-infra/stitcher-ffmpeg/JoinedSound"
 import * as JoinPlan from "@helios-infra/stitcher-ffmpeg/JoinPlan"
 import type * as MediaProbe from "@helios-infra/stitcher-ffmpeg/MediaProbe"
 import type { StitchError, StitchRequest } from "@helios-infra/core/VideoStitcher"
@@ -75,15 +76,17 @@ describe("chunks that fit together", () => {
         Effect.map(plan(chunks, output, options), (made) => JoinPlan.outputArgs(made).join(" "))
       assert.strictEqual(
         yield* args("/out.mp4"),
-        "-c:v copy -max_muxing_queue_size 65536 -map 0:0 -map 0:1 -c:a aac -b:a 192k -af asetpts=N/SR/TB -movflags +faststart"
+        "-c:v copy -max_muxing_queue_size 65536 -map 0:0 -map 0:1 -c:a aac -b:a 192k -af asetpts=N/SR/TB,apad=whole_len=96000,atrim=end_sample=96000 -moov_size 70368"
       )
       assert.include(yield* args("/out.mov"), "-c:a pcm_s16le -af")
-      assert.notInclude(yield* args("/out.mkv"), "-movflags")
+      assert.notInclude(yield* args("/out.mkv"), "-moov_size")
       assert.include(
         yield* args("/out.mp4", { audioCodec: "libmp3lame", audioBitrate: "64k", faststart: false }),
         "-c:a libmp3lame -b:a 64k -af asetpts=N/SR/TB"
       )
-      assert.notInclude(yield* args("/out.mp4", { faststart: false }), "-movflags")
+      assert.notInclude(yield* args("/out.mp4", { faststart: false }), "-moov_size")
+      const moved = JoinPlan.outputArgs(yield* plan(chunks), "moved").join(" ")
+      assert.match(moved, /-movflags \+faststart$/)
     })
   )
 
@@ -108,7 +111,7 @@ describe("chunks that fit together", () => {
     Effect.gen(function* () {
       const made = yield* plan(Array.from({ length: 3 }, () => read.media({ frames: 1 })))
       assert.strictEqual(
-        JoinPlan.concatList(made, ["/a/0.mov", "/a/1.mov", "/a/2.mov"]),
+        JoinPlan.concatList(made, (index) => `${index}.mov`),
         [
           "ffconcat version 1.0",
           "file 0.mov",
@@ -134,7 +137,6 @@ describe("chunks that do not fit together", () => {
       /width 64, like chunk 10.*found width 32/
     ],
     ["of another codec", read.media({ video: { codec: "hevc" } }), "ChunkInvalid", /codec h264.*found codec hevc/],
-    ["with sound", read.media({ sound: {} }), "CannotJoin", /it has sound and chunk 10 has none/],
     [
       "with another time base",
       read.media({
@@ -181,12 +183,50 @@ describe("chunks that do not fit together", () => {
       assert.strictEqual((yield* plan([read.media({ video: rounded })], "/out.mkv")).frames, 30)
     })
   )
+})
 
-  it.effect("because their sound has blocks are told how to render it; one alone is copied", () =>
+describe("the sound", () => {
+  const soundOf = (media: ReadonlyArray<MediaProbe.Media>, output?: string) =>
+    Effect.map(plan(media, output), ({ sound }) => sound && [sound.from, sound.codec, sound.samples, sound.tolerance])
+  const silent = read.media()
+  const pcm = read.media({ sound: {} })
+  const aac = read.media({ sound: { codec: "aac", samples: 49_152 } })
+
+  it.effect("of plain samples is joined, and encoded where the container wants that", () =>
     Effect.gen(function* () {
-      const encoded = read.media({ sound: { codec: "aac" } })
-      assertReason(yield* refusal([encoded, encoded]), "CannotJoin", undefined, /would click at every seam/)
-      assert.deepStrictEqual((yield* plan([encoded])).sound?.args, ["-c:a", "copy"])
+      assert.deepStrictEqual(yield* soundOf([pcm, pcm]), ["joined", "aac", 96_000, 1024])
+      assert.deepStrictEqual(yield* soundOf([pcm, pcm], "/out.mov"), ["joined", "pcm_s16le", 96_000, 0])
+      assert.isUndefined(yield* soundOf([silent, silent]))
+    })
+  )
+
+  it.effect("that is encoded is cut to its frames, and encoded again as it was; one alone is copied", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* soundOf([aac, aac]), ["assembled", "aac", 96_000, 1024])
+      assert.deepStrictEqual(yield* soundOf([aac, aac], "/out.mov"), ["assembled", "aac", 96_000, 1024])
+      assert.deepStrictEqual(yield* soundOf([aac]), ["copied", "copy", 48_000, 4096])
+      const made = yield* plan([aac, aac])
+      assert.include(JoinPlan.outputArgs(made).join(" "), "-map 0:0 -map 1:0 -c:a aac")
+    })
+  )
+
+  it.effect("is there for the whole video as soon as one chunk has some", () =>
+    Effect.gen(function* () {
+      for (const media of [
+        [pcm, silent],
+        [silent, pcm],
+        [silent, pcm, silent]
+      ]) {
+        const samples = media.length * 48_000
+        assert.deepStrictEqual(yield* soundOf(media, "/out.mov"), ["assembled", "pcm_s16le", samples, 0])
+      }
+    })
+  )
+
+  it.effect("must be of one kind wherever there is some", () =>
+    Effect.gen(function* () {
+      const other = read.media({ sound: { layout: "mono" } })
+      assertReason(yield* refusal([silent, pcm, other]), "ChunkInvalid", 12, /stereo.*found audio pcm_s16le 48000 mono/)
     })
   )
 })
@@ -195,7 +235,7 @@ describe("the counts", () => {
   it.effect("must be those of the request", () =>
     Effect.gen(function* () {
       const asked = request("/out.mp4")
-      const outputs = [read.output(0, 30), read.output(1, 30)]
+      const outputs = [30, 30]
       yield* JoinPlan.checkCounts(asked, outputs)
       assertReason(
         yield* Effect.flip(JoinPlan.checkCounts(asked, outputs.slice(1))),
@@ -221,10 +261,10 @@ describe("the counts", () => {
 
 describe("a rate with frames that are no whole number of samples", () => {
   const ntsc = { numerator: 30_000, denominator: 1001 }
-  const chunk = (index: number, frames: number, samples: number) =>
-    JoinPlan.chunkOf(
-      read.output(index, frames),
-      read.media({
+  const sound = (frames: number, count: number) =>
+    Effect.gen(function* () {
+      const { container } = yield* JoinPlan.targetOf(request("/out.mov"))
+      const media = read.media({
         frames,
         video: {
           tick: { numerator: 1, denominator: 30_000 },
@@ -232,34 +272,28 @@ describe("a rate with frames that are no whole number of samples", () => {
           lastDuration: 1001,
           rate: Option.some(ntsc)
         },
-        sound: { samples }
-      }),
-      ntsc
-    )
-  const make = (frames: number, count: number, samples: number) =>
-    Effect.gen(function* () {
-      const { container } = yield* JoinPlan.targetOf(request("/out.mov"))
-      const chunks = yield* Effect.forEach(Array.from({ length: count }), (_, index) => chunk(index, frames, samples))
-      return yield* JoinPlan.make(chunks, { container, rate: ntsc, frames: frames * count })
+        sound: { samples: Math.round(frames * 1601.6) }
+      })
+      const chunks = yield* Effect.forEach(Array.from({ length: count }), (_, index) =>
+        JoinPlan.chunkOf(read.output(index, frames), media, ntsc)
+      )
+      return (yield* JoinPlan.make(chunks, { container, rate: ntsc, frames: frames * count })).sound
     })
 
-  it.effect("is cut or filled up to its frames' samples", () =>
+  it.effect("has each chunk's sound cut to its frames, so that nothing adds up to a drift", () =>
     Effect.gen(function* () {
-      const made = yield* make(4, 2, 6407)
-      assert.strictEqual(made.sound?.samples, 12_812)
-      assert.include(made.sound?.args.join(" ") ?? "", "apad=whole_len=12812,atrim=end_sample=12812")
+      assert.deepInclude(yield* sound(4, 200), { from: "assembled", samples: 1_281_280 })
+      const between = JoinedSound.samplesBetween
+      const track = (yield* sound(4, 2))?.track
+      assert(track !== undefined)
+      assert.strictEqual(between(ntsc, track, 0, 4) + between(ntsc, track, 4, 8), between(ntsc, track, 0, 8))
+      assert.notStrictEqual(between(ntsc, track, 0, 4), between(ntsc, track, 8, 12))
     })
   )
 
-  it.effect("can drift apart over many chunks, and is told where to cut instead", () =>
+  it.effect("is joined as it is where chunks end with a whole sample", () =>
     Effect.gen(function* () {
-      // 0.6 samples too many in each: 48 of them, a millisecond, are passed in the 81st.
-      assertReason(
-        yield* Effect.flip(make(4, 200, 6407)),
-        "CannotJoin",
-        10 + 80,
-        /1\.0 ms apart.*multiples of 5 frames/
-      )
+      assert.deepInclude(yield* sound(10, 3), { from: "joined", samples: 48_048 })
     })
   )
 })

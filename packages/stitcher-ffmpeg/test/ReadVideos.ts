@@ -35,6 +35,7 @@ export const media = (
       height: 64,
       tick: { numerator: 1, denominator: 30 * ticksPerFrame },
       timestamps: grid(frames),
+      startsClosed: true,
       lastDuration: ticksPerFrame,
       rate: Option.some({ numerator: 30, denominator: 1 }),
       decodedFrames: undefined,

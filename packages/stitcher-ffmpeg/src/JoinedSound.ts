@@ -1,0 +1,115 @@
+/**
+ * The sound of a joined file: where its samples come from, and how many there are.
+ *
+ * Chunks of plain samples that all begin and end with a whole one are read by ffmpeg one after the other (`joined`).
+ * Whatever else there is (encoded sound, chunks that end between two samples, chunks without any) is cut or filled to the
+ * samples of its frames first, and handed to ffmpeg as one stream (`assembled`). Both are encoded once, so that there is no
+ * seam. Only a video of one chunk keeps its encoded sound as it is (`copied`).
+ */
+import * as FrameRate from "@helios-infra/core/FrameRate"
+import * as ChunkFit from "./ChunkFit.ts"
+import * as FrameGrid from "./FrameGrid.ts"
+import type * as MediaProbe from "./MediaProbe.ts"
+
+/** How sound is encoded. */
+export interface Options {
+  /**
+   * The ffmpeg encoder for sound. Default: what the container needs, `aac` for `.mp4` and `libopus` for `.webm`; `.mov` and
+   * `.mkv` keep the chunks' PCM, or are encoded as the chunks are.
+   */
+  readonly audioCodec?: string | undefined
+  /** The bitrate of encoded sound, as ffmpeg takes it. Default: `"192k"`. */
+  readonly audioBitrate?: string | undefined
+}
+
+/** The video that it is the sound of. */
+export interface Video {
+  readonly container: { readonly audioCodec?: string }
+  readonly rate: FrameRate.FrameRate
+  readonly frames: number
+  /** How many frames each chunk has, in frame order. */
+  readonly frameCounts: ReadonlyArray<number>
+  readonly options: Options | undefined
+}
+
+/** How the sound is made. */
+export interface JoinedSound {
+  readonly from: "copied" | "joined" | "assembled"
+  /** The sound of the first chunk that has any: what the others must be like. */
+  readonly track: MediaProbe.AudioTrack
+  /** ffmpeg's name of the encoder, or `"copy"`. */
+  readonly codec: string
+  readonly bitrate: string | undefined
+  /** How many samples it should have, and how many more it can have. */
+  readonly samples: number
+  readonly tolerance: number
+}
+
+/** The sound of chunks that all have some, like the first one. */
+export const of = (video: Video, track: MediaProbe.AudioTrack): JoinedSound => {
+  const { frameCounts, frames, rate } = video
+  if (!ChunkFit.isPcm(track)) {
+    if (frameCounts.length > 1) return assembled(video, track)
+    const samples = FrameRate.samples(frames, rate, track.sampleRate)
+    return { from: "copied", track, codec: "copy", bitrate: undefined, samples, tolerance: largestBlock }
+  }
+  const whole = frameCounts.every((count) => Number.isInteger(FrameGrid.unitsOf(rate, count, track.sampleRate)))
+  return { ...assembled(video, track), from: whole || frameCounts.length === 1 ? "joined" : "assembled" }
+}
+
+/** The sound of chunks that do not all have some, or whose sound must be cut. */
+export const assembled = ({ container, frames, options, rate }: Video, track: MediaProbe.AudioTrack): JoinedSound => {
+  const own = ChunkFit.isPcm(track) ? track.codec : (encoders[track.codec] ?? "pcm_s16le")
+  const codec = options?.audioCodec ?? container.audioCodec ?? own
+  const isPlain = codec.startsWith("pcm_")
+  return {
+    from: "assembled",
+    track,
+    codec,
+    bitrate: isPlain ? undefined : (options?.audioBitrate ?? "192k"),
+    samples: FrameRate.samples(frames, rate, track.sampleRate),
+    tolerance: isPlain ? 0 : (blockOf[codec] ?? largestBlock)
+  }
+}
+
+/** How many samples there are from one frame to another, whose own are not counted. */
+export const samplesBetween = (
+  rate: FrameRate.FrameRate,
+  track: MediaProbe.AudioTrack,
+  from: number,
+  to: number
+): number => FrameRate.samples(to, rate, track.sampleRate) - FrameRate.samples(from, rate, track.sampleRate)
+
+/** ffmpeg's options for the sound, to stand before the output's name. */
+export const outputArgs = (sound: JoinedSound): ReadonlyArray<string> => {
+  const { bitrate, codec, from, samples, track } = sound
+  const stream = from === "assembled" ? "1:0" : `0:${track.index}`
+  const encoder = ["-c:a", codec, ...(bitrate === undefined ? [] : ["-b:a", bitrate])]
+  if (from === "copied") return ["-map", stream, ...encoder]
+  // Timestamps from the count of samples: at a seam, the chunks' own may be off by the rounding of one. A single chunk can
+  // have the part of a sample too much or too little.
+  const filter = ["asetpts=N/SR/TB", `apad=whole_len=${samples}`, `atrim=end_sample=${samples}`].join(",")
+  return ["-map", stream, ...encoder, "-af", filter]
+}
+
+/** How many packets it takes at most, in a file of so many chunks. */
+export const packets = ({ codec, samples }: JoinedSound, chunks: number): number =>
+  Math.ceil(samples / (packetOf[codec] ?? smallestPacket)) + 2 * chunks + 8
+
+/** The encoders for sound that the container can keep as the chunks have it. */
+const encoders: Readonly<Record<string, string>> = {
+  aac: "aac",
+  alac: "alac",
+  flac: "flac",
+  mp3: "libmp3lame",
+  opus: "libopus",
+  vorbis: "libvorbis"
+}
+
+/** The samples that an encoder's last block can have over, for the codecs that it is known of. */
+const blockOf: Readonly<Record<string, number>> = { aac: 1024, flac: 0, alac: 0 }
+const largestBlock = 4096
+
+/** How many samples a packet has, for the codecs that it is known of. */
+const packetOf: Readonly<Record<string, number>> = { aac: 1024, copy: 1024, libmp3lame: 1152 }
+const smallestPacket = 256

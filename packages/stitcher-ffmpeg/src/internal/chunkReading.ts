@@ -1,0 +1,102 @@
+/**
+ * Reads chunks as they land: where they are, what they hold, and whether that is what the job file says. Each is read once;
+ * those that are there at the same time are read together.
+ */
+import { ChunkInvalid, type ChunkOutput, StitchError, type StitchRequest } from "@helios-infra/core/VideoStitcher"
+import type * as Workspace from "@helios-infra/core/Workspace"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import type * as Ffmpeg from "../Ffmpeg.ts"
+import * as JoinPlan from "../JoinPlan.ts"
+import * as MediaProbe from "../MediaProbe.ts"
+import { cannotJoin, failWith, toolBroken } from "./stitchFailure.ts"
+import * as workFolder from "./workFolder.ts"
+
+/** A chunk that is there and fits. */
+export interface Landed {
+  readonly chunk: JoinPlan.Chunk
+  /** A link to its file, in the folder of the stitch. */
+  readonly file: string
+  readonly bytes: number
+}
+
+/** What is needed to read them. */
+export interface Reader {
+  readonly ffmpeg: Ffmpeg.Ffmpeg
+  readonly folder: string
+  readonly target: JoinPlan.Target
+  readonly workspace: Workspace.Workspace["Service"]
+}
+
+/** How many chunks wait to be read at most, and so how many are read together. */
+const mostAtOnce = 64
+
+/** Reads all chunks of a request, each handed on in frame order. Ends with the first that does not fit. */
+export const read = <E>(
+  reader: Reader,
+  request: StitchRequest,
+  onChunk: (landed: Landed) => Effect.Effect<void, E>
+): Effect.Effect<void, StitchError | E> =>
+  Effect.gen(function* () {
+    const landing = yield* Queue.bounded<ChunkOutput, Cause.Done>(mostAtOnce)
+    let position = 0
+    const readBatch = Effect.fnUntraced(function* (outputs: ReadonlyArray<ChunkOutput>) {
+      const first = position
+      position += outputs.length
+      const files = yield* Effect.forEach(
+        outputs,
+        Effect.fnUntraced(function* (output, index) {
+          const file = yield* localFile(reader, request, output)
+          return { ...file, link: yield* workFolder.link(reader.folder, first + index, file.path, request.output) }
+        }),
+        { concurrency: 8 }
+      )
+      const links = files.map(({ link }) => link)
+      const media = yield* MediaProbe.probeAll(reader.ffmpeg, links, (index, { detail }) => {
+        const chunkId = outputs[index]?.chunkId
+        const reason = new ChunkInvalid({ expected: "a .mov, .mp4, .mkv or .webm video", found: detail })
+        return new StitchError({ reason, ...(chunkId === undefined ? {} : { chunkId }) })
+      }).pipe(Effect.catchTag("ProcessError", toolBroken))
+      for (const [index, output] of outputs.entries()) {
+        const found = media[index]
+        const file = files[index]
+        if (found === undefined || file === undefined) return yield* Effect.die(`no probe of chunk ${output.chunkId}`)
+        const chunk = yield* JoinPlan.chunkOf(output, found, reader.target.rate)
+        yield* onChunk({ chunk, file: file.link, bytes: file.bytes })
+      }
+    })
+    const reading = Stream.runForEachArray(Stream.fromQueue(landing), readBatch)
+    const taking = Stream.runForEach(request.inputs, (output) => Queue.offer(landing, output)).pipe(
+      Effect.andThen(Queue.end(landing))
+    )
+    yield* Effect.all([taking, reading], { concurrency: "unbounded", discard: true })
+  })
+
+const localFile = Effect.fnUntraced(function* (
+  { workspace }: Reader,
+  request: StitchRequest,
+  output: ChunkOutput
+): Effect.fn.Return<{ readonly path: string; readonly bytes: number }, StitchError> {
+  const invalid = (found: string) =>
+    failWith(new ChunkInvalid({ expected: `a file at ${output.location}`, found }), output.chunkId)
+  const file = yield* workspace.locate(output).pipe(Effect.catch((error) => invalid(error.message)))
+  const stat = yield* Effect.tryPromise(() => fs.stat(file)).pipe(
+    Effect.catch((error) =>
+      workFolder.codeOf(error) === "ENOENT" ? invalid("no file") : invalid(workFolder.detailOf(error))
+    )
+  )
+  if (!stat.isFile()) return yield* invalid("something that is no file")
+  if (stat.size === 0) return yield* invalid("an empty file")
+  const there = yield* Effect.option(Effect.tryPromise(() => fs.stat(request.output)))
+  if (there._tag === "Some" && there.value.ino === stat.ino && there.value.dev === stat.dev) {
+    return yield* cannotJoin(
+      `${request.output} is the output, and this chunk as well: choose another name`,
+      output.chunkId
+    )
+  }
+  return { path: path.resolve(file), bytes: stat.size }
+})

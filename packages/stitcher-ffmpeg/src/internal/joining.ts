@@ -1,0 +1,145 @@
+/**
+ * ffmpeg at work on a join: what it reads, from where, and what is done when it dies.
+ *
+ * Chunks that are all there are files. Those that are still to come are behind a loopback server, which answers when they
+ * have landed: to ffmpeg they are files on a slow disk.
+ */
+import { ChunkInvalid, OutputUnwritable, StitchError, ToolFailed } from "@helios-infra/core/VideoStitcher"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FrameRate from "@helios-infra/core/FrameRate"
+import * as Option from "effect/Option"
+import type { Scope } from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import * as Ffmpeg from "../Ffmpeg.ts"
+import * as JoinPlan from "../JoinPlan.ts"
+import * as MediaProbe from "../MediaProbe.ts"
+import type { Landed } from "./chunkReading.ts"
+import type { Gate } from "./gate.ts"
+import * as loopback from "./loopback.ts"
+import * as soundStream from "./soundStream.ts"
+import { failWith, toolBroken } from "./stitchFailure.ts"
+import * as workFolder from "./workFolder.ts"
+
+/** What is to be joined, and where. */
+export interface Joining {
+  readonly ffmpeg: Ffmpeg.Ffmpeg
+  /** The folder of the stitch. */
+  readonly folder: string
+  /** The file to make, in that folder. */
+  readonly joined: string
+  /** The final file, for what is said of it. */
+  readonly output: string
+  readonly landed: Gate<Landed>
+  /** Whether chunks are still to come. */
+  readonly early: boolean
+}
+
+/** How often ffmpeg is started again when it has died. */
+const restarts = 2
+
+/** Joins. Fails with `ToolFailed`, `OutputUnwritable`, or `ChunkInvalid` when a chunk is gone before it was read. */
+export const run = Effect.fnUntraced(function* (
+  joining: Joining,
+  join: JoinPlan.Join
+): Effect.fn.Return<void, StitchError, Scope> {
+  const { ffmpeg, folder, joined, output } = joining
+  const lost = yield* Deferred.make<never, StitchError>()
+  const input = yield* inputOf(joining, join, lost)
+  let index: "reserved" | "moved" = "reserved"
+  let left = restarts
+  while (true) {
+    // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
+    const ended = yield* ffmpeg
+      .run([...input, ...JoinPlan.outputArgs(join, index), "-y", path.basename(joined)], { cwd: folder })
+      .pipe(Effect.catchTag("ProcessError", toolBroken), Effect.raceFirst(Deferred.await(lost)))
+    // Older builds exit with 0 when the end of the file could not be written.
+    const full = ended.errors.find((error) => /No space left on device|Disk quota exceeded|File too large/.test(error))
+    if (full !== undefined) return yield* failWith(new OutputUnwritable({ path: output, detail: full }))
+    const complete = join.frameCounts.every((_, chunk) => joining.landed.values[chunk] !== undefined)
+    if (ended.exitCode === 0 && complete) return
+    if (ended.errors.some((error) => error.includes("reserved_moov_size is too small"))) {
+      index = "moved"
+      continue
+    }
+    if (left === 0) {
+      return yield* failWith(new ToolFailed({ exitCode: ended.exitCode, stderrTail: Ffmpeg.describe(ended) }))
+    }
+    left--
+    yield* Effect.logWarning(`ffmpeg is started again: ${Ffmpeg.describe(ended)}`)
+  }
+})
+
+const inputOf = Effect.fnUntraced(function* (
+  joining: Joining,
+  join: JoinPlan.Join,
+  lost: Deferred.Deferred<never, StitchError>
+): Effect.fn.Return<ReadonlyArray<string>, StitchError, Scope> {
+  const { early, landed, output } = joining
+  const only = landed.values[0]
+  // The concat demuxer takes what an encoder puts before the first sample for a part of the video.
+  if (only !== undefined && join.frameCounts.length === 1) {
+    return [...MediaProbe.confined, "-i", path.basename(only.file)]
+  }
+  const { sound } = join
+  const assembled = sound?.from === "assembled" ? sound : undefined
+  const server =
+    early || assembled !== undefined
+      ? yield* loopback.make((name) => resource(joining, join, lost, name)).pipe(Effect.orDie)
+      : undefined
+  const url = server?.url ?? ""
+  // Addresses are in files that nobody else can read, since everybody sees what programs are started with.
+  const list = (name: string, content: string) =>
+    workFolder.writing(output, () => fs.writeFile(path.join(joining.folder, name), content))
+  yield* list(
+    "chunks.ffconcat",
+    JoinPlan.concatList(join, (index) => (early ? `${url}${index}` : path.basename(landed.values[index]?.file ?? "")))
+  )
+  if (assembled !== undefined) {
+    const seconds = FrameRate.microseconds(join.frames, join.rate) / 1_000_000
+    yield* list("sound.ffconcat", `ffconcat version 1.0\nfile ${url}sound\nduration ${seconds.toFixed(6)}\n`)
+  }
+  const listed = (formats: string) => [
+    ...(server === undefined
+      ? ["-protocol_whitelist", "file,pipe"]
+      : "-safe 0 -protocol_whitelist file,http,tcp".split(" ")),
+    "-format_whitelist",
+    `concat,${formats}`
+  ]
+  return [
+    ...listed(MediaProbe.containers),
+    // Decoding times are made anew from the display times: a chunk of one or two frames has no B-frames to wait for, so
+    // that its own would overlap with its neighbours'.
+    ..."-fflags +igndts -f concat -i chunks.ffconcat".split(" "),
+    ...(assembled === undefined ? [] : [...listed("au"), ..."-f concat -i sound.ffconcat".split(" ")])
+  ]
+})
+
+/** What the server has under a name: a chunk by its place, or the sound of all. */
+const resource = (
+  { ffmpeg, folder, landed }: Joining,
+  join: JoinPlan.Join,
+  lost: Deferred.Deferred<never, StitchError>,
+  name: string
+): Effect.Effect<Option.Option<loopback.Resource>> => {
+  if (name === "sound" && join.sound !== undefined) {
+    const samples = soundStream.make({ ffmpeg, folder, join, sound: join.sound, landed })
+    const content = Stream.catch(samples, (error) => Stream.fromEffectDrain(Deferred.fail(lost, error)))
+    return Effect.succeedSome({ _tag: "Bytes", content })
+  }
+  const index = /^\d+$/.test(name) ? Number(name) : join.frameCounts.length
+  if (index >= join.frameCounts.length) return Effect.succeedNone
+  return Effect.map(landed.at(index), ({ bytes, chunk, file }) => {
+    const { chunkId, location } = chunk.output
+    const onLost = (found: string) =>
+      Effect.asVoid(
+        Deferred.fail(
+          lost,
+          new StitchError({ chunkId, reason: new ChunkInvalid({ expected: `${bytes} bytes at ${location}`, found }) })
+        )
+      )
+    return Option.some({ _tag: "File", path: file, bytes, onLost })
+  })
+}
