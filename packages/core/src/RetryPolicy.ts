@@ -71,7 +71,8 @@ export const delayOf = (
     const left = Math.max(lastSuccess, tries.throttledSince) + limit - now
     if (left <= 0) return Effect.undefined
     const told = reason.retryAfterMs
-    const delay = told === undefined ? backoff(policy, ++tries.throttled) : Effect.succeed(told)
+    // To be told to come back at once, and to find the platform full again, is to be told nothing.
+    const delay = told === undefined || told <= 0 ? backoff(policy, ++tries.throttled) : Effect.succeed(told)
     return Effect.map(delay, (ms) => Math.min(ms, left))
   }
   tries.throttledSince = undefined

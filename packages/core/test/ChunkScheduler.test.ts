@@ -234,6 +234,16 @@ describe("ChunkScheduler", () => {
       })
     )
 
+    it.effect("comes back later each time where the platform says at once, and is full again", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(({ fail }) => fail(Fakes.reasonOf.throttled(0)))
+        const { fiber } = yield* start(machine, 1)
+        yield* pass("1 minute")
+        assert.isAtMost(machine.attempts.length, 8)
+        yield* Fiber.interrupt(fiber)
+      })
+    )
+
     it.effect("keeps the slot, so that a full platform is not asked for every chunk in turn", () =>
       Effect.gen(function* () {
         const machine = Fakes.machine(({ fail }) => fail(Fakes.reasonOf.throttled(1000)))
@@ -512,7 +522,7 @@ describe("ChunkScheduler", () => {
 
     it.effect("a reader that is stuck holds up throttled attempts too", () =>
       Effect.gen(function* () {
-        const machine = Fakes.machine(({ fail }) => fail(Fakes.reasonOf.throttled(0)))
+        const machine = Fakes.machine(({ fail }) => fail(Fakes.reasonOf.throttled(10)))
         const fiber = yield* ChunkScheduler.run(yield* chunksOf(5), { jobId: "job", run: 1, concurrency: 5 }).pipe(
           Stream.runForEachArray(() => Effect.never),
           Effect.provide(Fakes.layerWorker(machine)),

@@ -27,7 +27,7 @@ export const faults = [
 export type Fault = (typeof faults)[number]
 
 /** What somebody does while a job runs. */
-export const deeds = [
+const deeds = [
   "kills the orchestrator",
   "interrupts the run",
   "closes the orchestrator",
@@ -198,12 +198,12 @@ export const draw = (seed: string): Scenario => {
   const sky = Dice.make(`${seed}/storms`)
   const storms = Array.from({ length: sky.pick(0, 0, 0, 1, 2) }, () => {
     const fromMs = sky.int(0, 120_000)
-    const retryAfterMs = sky.pick(undefined, 1_000, 5_000, 600_000)
+    const retryAfterMs = sky.pick(undefined, 0, 5_000, 600_000)
     return {
       fromMs,
       untilMs: fromMs + sky.int(1_000, 200_000),
-      // Who is to try again at once would do so a thousand times.
-      retryAfterMs: limits.retryDelayMs === 0 ? (retryAfterMs ?? 1_000) : retryAfterMs
+      // Who never waits would try again a thousand times.
+      retryAfterMs: limits.retryDelayMs === 0 ? retryAfterMs || 1_000 : retryAfterMs
     }
   })
 
