@@ -100,6 +100,7 @@ const bench = Effect.gen(function* () {
     inputs: Stream.fromIterable(chunks),
     total: chunks.length,
     frames: chunks.reduce((sum, { frameCount }) => sum + frameCount, 0),
+    frameCounts: chunks.map(({ frameCount }) => frameCount),
     fps: "30",
     output
   })
