@@ -2,7 +2,8 @@
  * The Promise API of this package: chunks on Google Cloud Run, for
  * `new JobManager().runJob(id, { workerAdapter: new CloudRunAdapter({ serviceUrl: "https://render-abc-ew.a.run.app" }), storage })`.
  */
-import { type PlainAuth, PlainWorkerAdapter, redacted } from "@helios-infra/adapter-http/PlainWorkerAdapter"
+import { type PlainAuth, redacted } from "@helios-infra/adapter-http/PlainAuth"
+import { RemoteAdapterClass } from "@helios-infra/adapter-local/RemoteAdapterClass"
 import type { IdTokenProvider } from "google-auth-library"
 import * as CloudRun from "./CloudRunAdapter.ts"
 
@@ -15,7 +16,7 @@ export interface CloudRunAdapterOptions extends Omit<CloudRun.ServiceOptions, "a
 }
 
 /** Runs attempts on Google Cloud Run, one request for each. */
-export class CloudRunAdapter extends PlainWorkerAdapter {
+export class CloudRunAdapter extends RemoteAdapterClass {
   constructor({ auth = {}, ...options }: CloudRunAdapterOptions) {
     super(CloudRun.info(options), CloudRun.make({ ...options, auth: redacted(auth) }))
   }

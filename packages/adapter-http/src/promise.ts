@@ -2,10 +2,11 @@
  * The Promise API of this package: chunks on HTTP workers, for
  * `new JobManager().runJob(id, { workerAdapter: new HttpWorkerAdapter({ url: "https://workers.example/render" }), storage })`.
  */
+import { RemoteAdapterClass } from "@helios-infra/adapter-local/RemoteAdapterClass"
 import * as Http from "./HttpWorkerAdapter.ts"
-import { type PlainAuth, PlainWorkerAdapter, redacted } from "./PlainWorkerAdapter.ts"
+import { type PlainAuth, redacted } from "./PlainAuth.ts"
 
-export type { PlainAuth } from "./PlainWorkerAdapter.ts"
+export type { PlainAuth } from "./PlainAuth.ts"
 
 /** Where the worker is, and how it is called. Times are in milliseconds, or texts such as `"30 seconds"`. */
 export interface HttpWorkerAdapterOptions extends Omit<Http.EndpointOptions, "auth"> {
@@ -16,7 +17,7 @@ export interface HttpWorkerAdapterOptions extends Omit<Http.EndpointOptions, "au
 }
 
 /** Runs attempts on an HTTP endpoint, one request for each. */
-export class HttpWorkerAdapter extends PlainWorkerAdapter {
+export class HttpWorkerAdapter extends RemoteAdapterClass {
   constructor({ auth = {}, ...options }: HttpWorkerAdapterOptions) {
     super(Http.info(options), Http.make({ ...options, auth: redacted(auth) }))
   }

@@ -6,19 +6,13 @@ import type {
   AdapterInfo,
   AttemptContext,
   JobFolder,
-  JobRepository as PlainRepository,
-  JobState as PlainState,
   WorkerAdapter,
   WorkerJob,
   WorkerResult
 } from "@helios-infra/core/promise"
-import { JobRepository, NotFound, RepositoryError } from "@helios-infra/core/JobRepository"
-import * as JobState from "@helios-infra/core/JobState"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
-import * as WholeJobRepository from "@helios-infra/core/WholeJobRepository"
+import { RepositoryClass } from "@helios-infra/core/RepositoryClass"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import { availableParallelism } from "node:os"
 import * as Artifacts from "./FolderArtifactStorage.ts"
 import * as Journals from "./FileJobRepository.ts"
@@ -79,43 +73,10 @@ export class LocalWorkerAdapter implements WorkerAdapter {
  * Keeps jobs in a folder, one journal per job. A `JobManager` writes those journals event by event; several processes can
  * share the folder, and no two of them run the same job.
  */
-export class FileJobRepository implements PlainRepository {
-  readonly #jobs: Effect.Effect<JobRepository["Service"]>
-
+export class FileJobRepository extends RepositoryClass {
   /** The folder is made with the first job, when it is not there. */
   constructor(dir: string) {
-    this.#jobs = Effect.runSync(Effect.cached(Journals.make({ dir })))
-    PromiseBacking.backRepository(this, Layer.effect(JobRepository, this.#jobs))
-  }
-
-  /** The job; `null` where there is none. */
-  get(jobId: string): Promise<PlainState | null> {
-    return PromiseBacking.run(Effect.flatMap(this.#jobs, (jobs) => stateOf(jobs, jobId)))
-  }
-
-  /** All jobs, the newest first. */
-  list(): Promise<Array<PlainState>> {
-    return PromiseBacking.run(
-      Effect.gen({ self: this }, function* () {
-        const jobs = yield* this.#jobs
-        const summaries = yield* Stream.runCollect(jobs.list())
-        const states = yield* Effect.forEach(summaries, ({ id }) => stateOf(jobs, id), { concurrency: 8 })
-        return states.filter((state) => state !== null)
-      })
-    )
-  }
-
-  /** Removes a job that nobody runs; does nothing where there is none. */
-  delete(jobId: string): Promise<void> {
-    return PromiseBacking.run(Effect.flatMap(this.#jobs, (jobs) => remove(jobs, jobId)))
-  }
-
-  /**
-   * Takes a job over from elsewhere, in place of the one with the same id that nobody runs: as one run, with what was
-   * accepted. A `JobManager` does not need it.
-   */
-  save(job: PlainState): Promise<void> {
-    return PromiseBacking.run(Effect.flatMap(this.#jobs, (jobs) => take(jobs, job)))
+    super(Journals.layer({ dir }))
   }
 }
 
@@ -126,29 +87,3 @@ export class FolderArtifactStorage extends PromiseBacking.StorageClass {
     super(Artifacts.layer({ dir }))
   }
 }
-
-const stateOf = (jobs: JobRepository["Service"], jobId: string): Effect.Effect<PlainState | null, RepositoryError> => {
-  const folding = JobState.makeFold(jobId)
-  return Stream.runForEach(jobs.read(jobId), (record) => Effect.sync(() => folding.apply(record))).pipe(
-    Effect.map(() => folding.state() ?? null),
-    Effect.catchReason("RepositoryError", "NotFound", () => Effect.succeed(null))
-  )
-}
-
-const remove = (jobs: JobRepository["Service"], jobId: string): Effect.Effect<void, RepositoryError> =>
-  Effect.catchReason(jobs.delete(jobId), "RepositoryError", "NotFound", () => Effect.void)
-
-const take = Effect.fnUntraced(function* (
-  jobs: JobRepository["Service"],
-  job: PlainState
-): Effect.fn.Return<void, RepositoryError> {
-  const [created, ...events] = WholeJobRepository.journalOf(job).map(({ event }) => event)
-  if (created === undefined) return yield* new RepositoryError({ jobId: job.id, reason: new NotFound() })
-  yield* remove(jobs, job.id)
-  yield* jobs.create(job.id, created)
-  if (events.length === 0) return
-  const append = Effect.flatMap(jobs.openWriter(job.id, { takeOver: "if-dead" }), ({ append, run }) =>
-    append(events.map((event) => ("run" in event ? { ...event, run } : event)))
-  )
-  yield* Effect.scoped(append)
-})

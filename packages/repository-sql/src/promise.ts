@@ -2,8 +2,8 @@
  * The Promise API of this package: jobs in SQLite or Postgres, for
  * `new JobManager({ repository: new SqliteJobRepository("jobs.db") })`.
  */
+import { RepositoryClass } from "@helios-infra/core/RepositoryClass"
 import * as Redacted from "effect/Redacted"
-import { RepositoryClass } from "./internal/plainRepository.ts"
 import * as Postgres from "./PostgresJobRepository.ts"
 import * as Sqlite from "./SqliteJobRepository.ts"
 

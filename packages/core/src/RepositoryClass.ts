@@ -1,13 +1,16 @@
-/** A repository of the Promise API over one that keeps journals: whole jobs are folded from them. */
+/**
+ * The base of classes of the Promise API that keep jobs as journals: whole jobs, as `save`, `get` and `list` have them, are
+ * folded from those and turned into those. A `JobManager` uses the journals themselves.
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
-import { JobRepository, NotFound, RepositoryError } from "@helios-infra/core/JobRepository"
-import * as JobState from "@helios-infra/core/JobState"
-import type { JobRepository as PlainRepository, JobState as PlainState } from "@helios-infra/core/promise"
-import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
-import * as WholeJobRepository from "@helios-infra/core/WholeJobRepository"
+import { JobRepository, NotFound, RepositoryError } from "./JobRepository.ts"
+import * as JobState from "./JobState.ts"
+import type { JobRepository as PlainRepository, JobState as PlainState } from "./promise/JobRepository.ts"
+import * as PromiseBacking from "./PromiseBacking.ts"
+import * as WholeJobRepository from "./WholeJobRepository.ts"
 
 /** Opens its repository when it is first used; `close` lets go of it. */
 export class RepositoryClass implements PlainRepository {
@@ -41,7 +44,7 @@ export class RepositoryClass implements PlainRepository {
     return this.#run(JobRepository.use((jobs) => take(jobs, job)))
   }
 
-  /** Lets go of the database. A process that does not is kept from ending by its connections. */
+  /** Lets go of what the repository holds open, such as the connections of a database. */
   close(): Promise<void> {
     return this.#runtime.dispose()
   }

@@ -1,8 +1,7 @@
 /**
- * The base of classes of the Promise API whose attempts run on HTTP workers: that of this package, and those of packages
- * that know a platform better.
+ * The base of classes of the Promise API whose attempts run elsewhere, while the job's files are in a folder of this
+ * machine. What runs them is the adapter that it is given.
  */
-import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import type {
   AdapterInfo,
   AttemptContext,
@@ -15,29 +14,11 @@ import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
 import type { WorkerAdapter as Service, WorkerAdapterInfo } from "@helios-infra/core/WorkerAdapter"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import type * as Credentials from "./Credentials.ts"
-
-/** Secrets that are shared with the worker, or with what stands before it. All that are given are sent. */
-export interface PlainAuth {
-  /** Sent as `Authorization: Bearer …`. */
-  readonly bearer?: string | undefined
-  /** Sent in a header of its own, such as `x-api-key`. */
-  readonly key?: { readonly header: string; readonly value: string } | undefined
-  /** Never sent: requests are signed with it. */
-  readonly secret?: string | undefined
-}
-
-/** Shared secrets as the adapter takes them: from here on they are not shown. */
-export const redacted = ({ bearer, key, secret }: PlainAuth): Credentials.Auth => ({
-  ...(bearer === undefined ? undefined : { bearer: Redacted.make(bearer) }),
-  ...(key === undefined ? undefined : { key: { header: key.header, value: Redacted.make(key.value) } }),
-  ...(secret === undefined ? undefined : { secret: Redacted.make(secret) })
-})
+import * as LocalWorkspace from "./LocalWorkspace.ts"
 
 /** Runs attempts on an adapter that is made when it is first used. */
-export class PlainWorkerAdapter implements WorkerAdapter {
+export class RemoteAdapterClass implements WorkerAdapter {
   readonly info: AdapterInfo
   readonly #scope = Scope.makeUnsafe()
   readonly #adapter: Effect.Effect<Service["Service"]>
