@@ -140,9 +140,26 @@ export const request = (
   ),
   total: files.length,
   frames: lengths.reduce((sum, length) => sum + length, 0),
+  frameCounts: lengths,
   fps,
   output
 })
+
+/** A stand-in for ffmpeg: a shell script that has the real one as `$FFMPEG`, and does as it is told when it is to join. */
+export const ffmpegThat = (file: string, joins: string): Effect.Effect<string> => {
+  const script = `#!/bin/bash
+FFMPEG='${ffmpegPath}'
+last="\${@: -1}"
+if [[ "$last" == joined* ]]; then
+${joins}
+fi
+exec "$FFMPEG" "$@"
+`
+  return Effect.as(
+    Effect.promise(() => fs.writeFile(file, script, { mode: 0o755 })),
+    file
+  )
+}
 
 /** A hash of every decoded frame. */
 export const decodedFrames = (file: string): Effect.Effect<ReadonlyArray<string>> =>

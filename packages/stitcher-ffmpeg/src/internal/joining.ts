@@ -58,12 +58,12 @@ export const run = Effect.fnUntraced(function* (
     // Older builds exit with 0 when the end of the file could not be written.
     const full = ended.errors.find((error) => /No space left on device|Disk quota exceeded|File too large/.test(error))
     if (full !== undefined) return yield* failWith(new OutputUnwritable({ path: output, detail: full }))
-    const complete = join.frameCounts.every((_, chunk) => joining.landed.values[chunk] !== undefined)
-    if (ended.exitCode === 0 && complete) return
     if (ended.errors.some((error) => error.includes("reserved_moov_size is too small"))) {
       index = "moved"
       continue
     }
+    const complete = join.frameCounts.every((_, chunk) => joining.landed.values[chunk] !== undefined)
+    if (ended.exitCode === 0 && complete) return
     if (left === 0) {
       return yield* failWith(new ToolFailed({ exitCode: ended.exitCode, stderrTail: Ffmpeg.describe(ended) }))
     }
