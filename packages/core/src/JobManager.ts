@@ -26,9 +26,10 @@ import * as JobJournal from "./internal/JobJournal.ts"
 import type { OpenAttempt } from "./internal/OpenAttempts.ts"
 import type { JobRecord } from "./JobEvent.ts"
 import * as JobExecutor from "./JobExecutor.ts"
+import * as JobRecovery from "./JobRecovery.ts"
 import { Fenced, JobRepository, type JobRequest, type JobSummary, RepositoryError } from "./JobRepository.ts"
 import * as JobSpec from "./JobSpec.ts"
-import { hasEnded, type JobState, type JobStatus, runsBrokenOff } from "./JobState.ts"
+import { hasEnded, type JobState, type JobStatus } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as Progress from "./Progress.ts"
 import * as VideoStitcher from "./VideoStitcher.ts"
@@ -51,39 +52,6 @@ export interface RunOptions extends JobExecutor.Options {
    */
   readonly takeOver?: "if-dead" | "always" | undefined
 }
-
-/** Which jobs `recover` runs on, and how. */
-export interface RecoverOptions {
-  /**
-   * Runs a job on; `options` belong among those of `start`, `resume` or `run`. The next job waits for it. Default: `start`,
-   * in the background, with the final file of its last run.
-   */
-  readonly run?:
-    | ((job: JobState, options: Pick<RunOptions, "takeOver">) => Effect.Effect<unknown, JobError>)
-    | undefined
-  /**
-   * `always` takes jobs over of whose process nobody here knows whether it lives, such as one on another machine: only
-   * when it is known to be gone. Default: `if-dead`.
-   */
-  readonly takeOver?: "if-dead" | "always" | undefined
-  /**
-   * How many runs in a row may break off without having accepted a chunk before a job is given up, for it may be the job
-   * that ends its processes. Default: 3.
-   */
-  readonly brokenOff?: number | undefined
-}
-
-/**
- * What became of a job whose process died.
- *
- * - `resumed`: it is run on.
- * - `settled`: it had been told to stop, and now stands as `cancelled` or `paused`.
- * - `given-up`: too many of its runs broke off; it now stands as `failed`, and can be resumed by hand.
- * - `error`: nothing was done; somebody else was faster, for one.
- */
-export type Recovered =
-  | { readonly jobId: string; readonly how: "resumed" | "settled" | "given-up" }
-  | { readonly jobId: string; readonly how: "error"; readonly error: JobError }
 
 /** One attempt's last words. */
 export interface AttemptLog {
@@ -132,7 +100,7 @@ export class JobManager extends Context.Service<
     readonly run: (jobId: string, options?: RunOptions) => Effect.Effect<JobState, JobError>
     readonly resume: (jobId: string, options?: RunOptions) => Effect.Effect<JobState, JobError>
     readonly start: (jobId: string, options?: RunOptions) => Effect.Effect<void, JobError>
-    readonly recover: (options?: RecoverOptions) => Effect.Effect<ReadonlyArray<Recovered>, JobError>
+    readonly recover: (options?: JobRecovery.Options) => Effect.Effect<ReadonlyArray<JobRecovery.Recovered>, JobError>
     readonly get: (jobId: string) => Effect.Effect<JobState, JobError>
     readonly list: (options?: {
       readonly status?: ReadonlyArray<JobStatus> | undefined
@@ -182,9 +150,6 @@ const signalCapacity = 1024
 
 /** How long an adapter may take to end what a dead process left. */
 const reapTimeout = Duration.seconds(60)
-
-/** How many runs in a row may break off without an accepted chunk when nobody says. */
-const defaultBrokenOff = 3
 
 /** How often `watch` gives progress when nobody says. */
 const watchInterval = Duration.millis(100)
@@ -344,44 +309,17 @@ const make = Effect.gen(function* () {
     yield* Effect.raceFirst(Deferred.await(begun), Fiber.join(running))
   })
 
-  const recoverOne = Effect.fnUntraced(function* (
-    jobId: string,
-    { brokenOff = defaultBrokenOff, run, takeOver = "if-dead" }: RecoverOptions
-  ): Effect.fn.Return<Recovered, JobError> {
-    const state = yield* get(jobId)
-    // Somebody was faster: it stands as they wanted it.
-    if (state.status !== "running") return { jobId, how: "settled" }
-    const broken = runsBrokenOff(state)
-    if (state.stopping !== undefined) {
-      yield* Effect.mapError(settle(jobId, state.stopping, { takeOver }), failing(jobId))
-      return { jobId, how: "settled" }
-    }
-    if (broken >= brokenOff) {
-      const message = `its process died in ${broken} runs in a row, none of which accepted a chunk: find out why (its log, memory, disk), then resume it by hand`
-      yield* Effect.logError(`job ${jobId} is given up: ${message}`)
-      const error = { _tag: "BrokenOff", message }
-      yield* Effect.mapError(settle(jobId, "failed", { takeOver, error }), failing(jobId))
-      return { jobId, how: "given-up" }
-    }
-    yield* run === undefined ? start(jobId, { takeOver }) : run(state, { takeOver })
-    return { jobId, how: "resumed" }
-  })
-
-  const recover: JobManager["Service"]["recover"] = Effect.fn("JobManager.recover")(function* (options = {}) {
-    const lost = (owner: JobSummary["owner"]) =>
-      owner === "dead" || owner === "none" || (owner === "unknown" && options.takeOver === "always")
-    const orphans = yield* repository.list({ status: ["running"] }).pipe(
-      Stream.filter(({ id, owner }) => lost(owner) && !active.has(id)),
-      Stream.runCollect,
-      Effect.mapError((reason) => new JobError({ reason }))
-    )
-    return yield* Effect.forEach(orphans.toReversed(), ({ id }) =>
-      Effect.catch(recoverOne(id, options), (error) => Effect.succeed<Recovered>({ jobId: id, how: "error", error }))
-    )
-  })
-
   const get: JobManager["Service"]["get"] = Effect.fn("JobManager.get")((jobId) =>
     Effect.mapError(read(jobId), failing(jobId))
+  )
+
+  const recover: JobManager["Service"]["recover"] = Effect.fn("JobManager.recover")(
+    JobRecovery.make({
+      list: Stream.filter(repository.list({ status: ["running"] }), ({ id }) => !active.has(id)),
+      get,
+      start,
+      settle: (jobId, how, options) => Effect.mapError(settle(jobId, how, options), failing(jobId))
+    })
   )
 
   const logs: JobManager["Service"]["logs"] = (jobId) =>

@@ -22,6 +22,7 @@ import { type ArtifactError, ArtifactStorage } from "../../ArtifactStorage.ts"
 import * as FromPromises from "../../FromPromises.ts"
 import * as Core from "../../JobError.ts"
 import * as JobManager from "../../JobManager.ts"
+import type * as JobRecovery from "../../JobRecovery.ts"
 import { type JobRepository, layerMemory, type RepositoryError } from "../../JobRepository.ts"
 import type { JobState } from "../../JobState.ts"
 import type { JobProgress } from "../../Progress.ts"
@@ -284,7 +285,7 @@ export const remove = Effect.fnUntraced(function* (
 export const recover = ({
   options,
   ...which
-}: RecoverOptions): Effect.Effect<ReadonlyArray<JobManager.Recovered>, Core.JobError, Services> =>
+}: RecoverOptions): Effect.Effect<ReadonlyArray<JobRecovery.Recovered>, Core.JobError, Services> =>
   Effect.flatMap(Effect.context<Services>(), (context) =>
     JobManager.JobManager.use((jobs) =>
       jobs.recover({
