@@ -20,7 +20,7 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
   type S3ClientConfig,
   UploadPartCommand
 } from "@aws-sdk/client-s3"
@@ -42,23 +42,19 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { createHash, randomUUID } from "node:crypto"
+import * as s3Client from "./internal/client.ts"
 import { type Part, parts } from "./internal/parts.ts"
 import { mostParts, partSizes } from "./internal/partSizes.ts"
 import * as serviceFault from "./internal/serviceFault.ts"
 
 /** An access key. */
-export interface Credentials {
-  readonly accessKeyId: string
-  readonly secretAccessKey: Redacted.Redacted
-  readonly sessionToken?: Redacted.Redacted | undefined
-}
+export interface Credentials extends s3Client.Credentials {}
 
 /** Which bucket it is, and how it is used; everything here can come from `Config`. */
 export interface BucketOptions {
@@ -106,17 +102,6 @@ const defaultConcurrency = 4
 /** The longest prefix: S3's 1 024 bytes for a key, less the longest that an artifact's may be. */
 const longestPrefix = 120
 
-/** How often the SDK tries each request, with growing pauses. */
-const requestAttempts = 5
-
-/** How many connections there are at most; further requests wait for one. */
-const mostSockets = 64
-
-const connectionTimeoutMs = 10_000
-
-/** How long an answer or the next bytes of one may take. */
-const silence = Duration.seconds(60)
-
 /** How often what broke off or arrived damaged is asked for again, after ever longer pauses. */
 const again = { times: 4, schedule: Schedule.jittered(Schedule.exponential("100 millis")) }
 
@@ -157,7 +142,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ArtifactStorage["Service"], ArtifactError, Scope.Scope> {
   const { bucket: Bucket, concurrency = defaultConcurrency, partBytes = defaultPartBytes } = options
   const prefix = yield* prefixOf(options.prefix ?? "")
-  const client = options.client ?? (yield* makeClient(options))
+  const client = options.client ?? (yield* s3Client.make(options))
   const encryption = {
     ServerSideEncryption: options.encryption,
     SSEKMSKeyId: options.kmsKeyId
@@ -378,9 +363,9 @@ export const make = Effect.fnUntraced(function* (
       etag ??= answer.ETag
       yield* (isBody(body) ? Stream.fromAsyncIterable(body, (cause) => new BodyBroken({ cause })) : Stream.empty).pipe(
         Stream.timeoutOrElse({
-          duration: silence,
+          duration: s3Client.silence,
           orElse: () =>
-            Stream.fail(new BodyBroken({ cause: new Error(`nothing came for ${Duration.format(silence)}`) }))
+            Stream.fail(new BodyBroken({ cause: new Error(`nothing came for ${Duration.format(s3Client.silence)}`) }))
         }),
         Stream.runForEach((piece) => {
           if (received + piece.length > content.length) {
@@ -540,51 +525,6 @@ export const layerConfig = (
   options: Config.Wrap<ConfigOptions>
 ): Layer.Layer<ArtifactStorage, ArtifactError | Config.ConfigError> =>
   Layer.unwrap(Effect.map(Config.unwrap(options), layer))
-
-// ---
-// the client
-// ---
-
-const isOurs = (credentials: NonNullable<Options["credentials"]>): credentials is Credentials =>
-  typeof credentials !== "function" && Redacted.isRedacted(credentials.secretAccessKey)
-
-/** Credentials as the SDK takes them. */
-const revealed = (credentials: NonNullable<Options["credentials"]>): NonNullable<S3ClientConfig["credentials"]> => {
-  if (!isOurs(credentials)) return credentials
-  const { accessKeyId, secretAccessKey, sessionToken } = credentials
-  return {
-    accessKeyId,
-    secretAccessKey: Redacted.value(secretAccessKey),
-    ...(sessionToken === undefined ? undefined : { sessionToken: Redacted.value(sessionToken) })
-  }
-}
-
-const makeClient = (options: Options): Effect.Effect<S3Client, never, Scope.Scope> => {
-  const { credentials, endpoint, forcePathStyle = false, partChecksum = "crc32", region } = options
-  const agent = { keepAlive: true, maxSockets: mostSockets }
-  const checksums = partChecksum === "crc32" ? "WHEN_SUPPORTED" : "WHEN_REQUIRED"
-  return Effect.acquireRelease(
-    Effect.sync(
-      () =>
-        new S3Client({
-          ...(region === undefined ? undefined : { region }),
-          ...(endpoint === undefined ? undefined : { endpoint }),
-          ...(credentials === undefined ? undefined : { credentials: revealed(credentials) }),
-          forcePathStyle,
-          maxAttempts: requestAttempts,
-          requestChecksumCalculation: checksums,
-          responseChecksumValidation: checksums,
-          requestHandler: {
-            httpAgent: agent,
-            httpsAgent: agent,
-            connectionTimeout: connectionTimeoutMs,
-            socketTimeout: Duration.toMillis(silence)
-          }
-        })
-    ),
-    (client) => Effect.sync(() => client.destroy())
-  )
-}
 
 /**
  * For commands that are signed for somebody else: the SDK would add the checksum of a body that it does not see, which
