@@ -11,6 +11,7 @@ const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<R
   ["resume", () => import("./resume.ts")],
   ["processes", () => import("./processes.ts")],
   ["render", () => import("./render.ts")],
+  ["stitch", () => import("./stitch.ts")],
   ["flood", () => import("./flood.ts")],
   ["lambda", () => import("./lambda.ts")],
   ["worker", () => import("./worker.ts")],
