@@ -147,7 +147,7 @@ const collected = Effect.fnUntraced(function* (request: StitchRequest): Effect.f
 
 /**
  * How the chunks are joined, as far as those that have landed say. That changes when the first one is found that has sound
- * where others have none, or the other way round.
+ * where others have none, or the other way round, and when sound and picture begin to drift apart.
  */
 const makePlans = (frameCounts: ReadonlyArray<number>, target: JoinPlan.Target, options: Options | undefined) => {
   const versions = gate.make<JoinPlan.Join>()
@@ -167,9 +167,9 @@ const makePlans = (frameCounts: ReadonlyArray<number>, target: JoinPlan.Target, 
       current === undefined
         ? yield* JoinPlan.begin(chunk, frameCounts, target, options)
         : yield* JoinPlan.take(current, chunk)
-    if (next === current) return
+    const changed = current === undefined || next.sound !== current.sound
     current = next
-    versions.open(version++, next)
+    if (changed) versions.open(version++, next)
   })
 
   /** Joins by the first version, and from the start by a later one when there is one; gives that which it ended with. */

@@ -62,6 +62,8 @@ export interface Join extends Target {
   readonly frameCounts: ReadonlyArray<number>
   /** The sound; none for a silent video. */
   readonly sound: JoinedSound.JoinedSound | undefined
+  /** How many frames, and how many samples of sound, the chunks have so far. */
+  readonly taken: { readonly frames: number; readonly samples: number }
   readonly faststart: boolean
   readonly options: Options | undefined
 }
@@ -140,21 +142,35 @@ export const begin = Effect.fnUntraced(function* (
     )
   }
   const join = { ...target, first, frameCounts, faststart: options?.faststart ?? true, options }
-  return { ...join, sound: first.audio === undefined ? undefined : JoinedSound.of(join, first.audio) }
+  const { audio, output } = first
+  yield* checkSound(join, first)
+  return {
+    ...join,
+    sound: audio === undefined ? undefined : JoinedSound.of(join, audio),
+    taken: { frames: output.frameCount, samples: audio?.samples ?? 0 }
+  }
 })
 
 /**
  * Takes a further chunk; fails with `ChunkInvalid` or `CannotJoin` where it is not like the first one. Where only some of
- * the chunks have sound, the join that comes back has another `sound` than the one before.
+ * the chunks have sound, or theirs and the picture drift apart, the join that comes back has another `sound` than before.
  */
 export const take = Effect.fnUntraced(function* (join: Join, chunk: Chunk): Effect.fn.Return<Join, StitchError> {
   yield* checkAgainst(join, chunk)
-  const heard = join.sound?.track
-  if ((heard === undefined) === (chunk.audio === undefined)) return join
-  const track = heard ?? chunk.audio
-  return track === undefined || join.sound?.from === "assembled"
-    ? join
-    : { ...join, sound: JoinedSound.assembled(join, track) }
+  yield* checkSound(join, chunk)
+  const { sound } = join
+  const { audio, output } = chunk
+  const taken = {
+    frames: join.taken.frames + output.frameCount,
+    samples: join.taken.samples + (audio?.samples ?? 0)
+  }
+  const track = sound?.track ?? audio
+  if (track === undefined || sound?.from === "assembled") return { ...join, taken }
+  const fits =
+    sound !== undefined &&
+    audio !== undefined &&
+    Math.abs(taken.samples - FrameGrid.unitsOf(join.rate, taken.frames, track.sampleRate)) < 1
+  return { ...join, taken, sound: fits ? sound : JoinedSound.assembled(join, track) }
 })
 
 /** Plans a join of chunks that are all there. Fails as {@link begin} and {@link take} do. */
@@ -274,4 +290,15 @@ const checkAgainst = ({ first, sound }: Join, chunk: Chunk): Effect.Effect<void,
     )
   }
   return Effect.void
+}
+
+const checkSound = (
+  { frameCounts, rate }: Pick<Join, "frameCounts" | "rate">,
+  { audio, output }: Chunk
+): Effect.Effect<void, StitchError> => {
+  const refusal =
+    audio === undefined || frameCounts.length === 1
+      ? undefined
+      : JoinedSound.refusal({ rate }, audio, output.frameCount)
+  return refusal === undefined ? Effect.void : cannotJoin(refusal, output.chunkId)
 }

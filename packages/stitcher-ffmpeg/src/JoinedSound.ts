@@ -1,10 +1,10 @@
 /**
  * The sound of a joined file: where its samples come from, and how many there are.
  *
- * Chunks of plain samples that all begin and end with a whole one are read by ffmpeg one after the other (`joined`).
- * Whatever else there is (encoded sound, chunks that end between two samples, chunks without any) is cut or filled to the
- * samples of its frames first, and handed to ffmpeg as one stream (`assembled`). Both are encoded once, so that there is no
- * seam. Only a video of one chunk keeps its encoded sound as it is (`copied`).
+ * Chunks of plain samples that add up are read by ffmpeg one after the other (`joined`). Whatever else there is (encoded
+ * sound, chunks that are each rounded to whole samples, chunks without any) is cut or filled to the samples of its frames
+ * first, and handed to ffmpeg as one stream (`assembled`). Both are encoded once, so that there is no seam. Only a video of
+ * one chunk keeps its encoded sound as it is (`copied`).
  */
 import * as FrameRate from "@helios-infra/core/FrameRate"
 import * as ChunkFit from "./ChunkFit.ts"
@@ -53,8 +53,7 @@ export const of = (video: Video, track: MediaProbe.AudioTrack): JoinedSound => {
     const samples = FrameRate.samples(frames, rate, track.sampleRate)
     return { from: "copied", track, codec: "copy", bitrate: undefined, samples, tolerance: largestBlock }
   }
-  const whole = frameCounts.every((count) => Number.isInteger(FrameGrid.unitsOf(rate, count, track.sampleRate)))
-  return { ...assembled(video, track), from: whole || frameCounts.length === 1 ? "joined" : "assembled" }
+  return { ...assembled(video, track), from: "joined" }
 }
 
 /** The sound of chunks that do not all have some, or whose sound must be cut. */
@@ -72,13 +71,29 @@ export const assembled = ({ container, frames, options, rate }: Video, track: Me
   }
 }
 
-/** How many samples there are from one frame to another, whose own are not counted. */
-export const samplesBetween = (
-  rate: FrameRate.FrameRate,
+/**
+ * Why encoded sound of a chunk among others cannot be cut to its frames, in words; `undefined` where it can. Encoders put
+ * silence in front, which the file has to declare: where it does not, what decodes is a block longer than the picture.
+ */
+export const refusal = (
+  { rate }: Pick<Video, "rate">,
   track: MediaProbe.AudioTrack,
-  from: number,
-  to: number
-): number => FrameRate.samples(to, rate, track.sampleRate) - FrameRate.samples(from, rate, track.sampleRate)
+  frames: number
+): string | undefined => {
+  if (ChunkFit.isPcm(track)) return undefined
+  const over = track.samples - FrameGrid.unitsOf(rate, frames, track.sampleRate)
+  const most = declared[track.codec]
+  return most !== undefined && over < most
+    ? undefined
+    : `their ${track.codec} sound does not say where it begins, and would click at every seam: render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv), or with AAC as .mp4 or .mov`
+}
+
+/** Codecs of which files declare what is before the first sample, and how many samples can be over at the end all the same. */
+const declared: Readonly<Record<string, number>> = { aac: 1024, alac: 4096, flac: 4608, opus: 2880, vorbis: 4096 }
+
+/** The sample with which a frame begins: the nearest, as a renderer would take it. */
+export const sampleAt = ({ rate }: Pick<Video, "rate">, track: MediaProbe.AudioTrack, frame: number): number =>
+  Math.round(FrameGrid.unitsOf(rate, frame, track.sampleRate))
 
 /** ffmpeg's options for the sound, to stand before the output's name. */
 export const outputArgs = (sound: JoinedSound): ReadonlyArray<string> => {

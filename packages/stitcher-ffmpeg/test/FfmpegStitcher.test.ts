@@ -347,7 +347,7 @@ describe("the request", () => {
         /1 of 2/
       )
       assertReason(
-        yield* failure({ ...good, inputs: Stream.empty, total: 0, frames: 0 }),
+        yield* failure({ ...good, inputs: Stream.empty, total: 0, frames: 0, frameCounts: [] }),
         "CannotJoin",
         undefined,
         /no chunks/

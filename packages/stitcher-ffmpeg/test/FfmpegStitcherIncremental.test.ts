@@ -258,7 +258,7 @@ describe("an ffmpeg that dies", () => {
     ["with an error", "exit 3", /exited with 3/],
     ["without one, before the last chunk", "exit 0", /exited with 0/],
     ["of a signal", "kill -9 $$", /ended by a signal/]
-  ])("each time is given up: %s", ([, death, text]) =>
+  ] as const)("each time is given up: %s", ([, death, text]) =>
     Effect.gen(function* () {
       const dir = yield* real.folder
       const files = yield* real.renderChunks(dir, [3, 3], {})

@@ -190,7 +190,7 @@ describe("the sound", () => {
     Effect.map(plan(media, output), ({ sound }) => sound && [sound.from, sound.codec, sound.samples, sound.tolerance])
   const silent = read.media()
   const pcm = read.media({ sound: {} })
-  const aac = read.media({ sound: { codec: "aac", samples: 49_152 } })
+  const aac = read.media({ sound: { codec: "aac", samples: 48_640 } })
 
   it.effect("of plain samples is joined, and encoded where the container wants that", () =>
     Effect.gen(function* () {
@@ -219,6 +219,17 @@ describe("the sound", () => {
       ]) {
         const samples = media.length * 48_000
         assert.deepStrictEqual(yield* soundOf(media, "/out.mov"), ["assembled", "pcm_s16le", samples, 0])
+      }
+    })
+  )
+
+  it.effect("that does not say where it begins is refused, unless there is no seam", () =>
+    Effect.gen(function* () {
+      for (const sound of [{ codec: "aac", samples: 49_152 }, { codec: "mp3" }]) {
+        const media = read.media({ sound })
+        assertReason(yield* refusal([media, media]), "CannotJoin", 10, /would click at every seam.*pcm_s16le/)
+        assertReason(yield* refusal([silent, media]), "CannotJoin", 11, /does not say where it begins/)
+        assert.strictEqual((yield* plan([media])).sound?.from, "copied")
       }
     })
   )
@@ -261,39 +272,47 @@ describe("the counts", () => {
 
 describe("a rate with frames that are no whole number of samples", () => {
   const ntsc = { numerator: 30_000, denominator: 1001 }
-  const sound = (frames: number, count: number) =>
+  const sound = (frames: number, samples: ReadonlyArray<number>) =>
     Effect.gen(function* () {
       const { container } = yield* JoinPlan.targetOf(request("/out.mov"))
-      const media = read.media({
-        frames,
-        video: {
-          tick: { numerator: 1, denominator: 30_000 },
-          timestamps: read.grid(frames, 1001),
-          lastDuration: 1001,
-          rate: Option.some(ntsc)
-        },
-        sound: { samples: Math.round(frames * 1601.6) }
-      })
-      const chunks = yield* Effect.forEach(Array.from({ length: count }), (_, index) =>
-        JoinPlan.chunkOf(read.output(index, frames), media, ntsc)
+      const video = {
+        tick: { numerator: 1, denominator: 30_000 },
+        timestamps: read.grid(frames, 1001),
+        lastDuration: 1001,
+        rate: Option.some(ntsc)
+      }
+      const chunks = yield* Effect.forEach(samples, (count, index) =>
+        JoinPlan.chunkOf(read.output(index, frames), read.media({ frames, video, sound: { samples: count } }), ntsc)
       )
-      return (yield* JoinPlan.make(chunks, { container, rate: ntsc, frames: frames * count })).sound
+      const target = { container, rate: ntsc, frames: frames * samples.length }
+      return (yield* JoinPlan.make(chunks, target)).sound
     })
 
-  it.effect("has each chunk's sound cut to its frames, so that nothing adds up to a drift", () =>
+  it.effect("is joined as it is where what is rounded adds up, whichever way", () =>
     Effect.gen(function* () {
-      assert.deepInclude(yield* sound(4, 200), { from: "assembled", samples: 1_281_280 })
-      const between = JoinedSound.samplesBetween
-      const track = (yield* sound(4, 2))?.track
-      assert(track !== undefined)
-      assert.strictEqual(between(ntsc, track, 0, 4) + between(ntsc, track, 4, 8), between(ntsc, track, 0, 8))
-      assert.notStrictEqual(between(ntsc, track, 0, 4), between(ntsc, track, 8, 12))
+      // A chunk of 4 frames has 6406.4 samples.
+      const positions = Array.from({ length: 101 }, (_, index) => index * 6406.4)
+      for (const rounded of [Math.round, Math.floor, Math.ceil]) {
+        const samples = positions.slice(1).map((at, index) => rounded(at) - rounded(positions[index] ?? 0))
+        assert.deepInclude(yield* sound(4, samples), { from: "joined", samples: 640_640 })
+      }
     })
   )
 
-  it.effect("is joined as it is where chunks end with a whole sample", () =>
+  it.effect("has each chunk's sound cut to its frames where lengths are rounded one by one, and would drift", () =>
     Effect.gen(function* () {
-      assert.deepInclude(yield* sound(10, 3), { from: "joined", samples: 48_048 })
+      const same = (count: number, chunks: number) =>
+        sound(
+          4,
+          Array.from({ length: chunks }, () => count)
+        )
+      assert.strictEqual((yield* same(6407, 1))?.from, "joined")
+      assert.deepInclude(yield* same(6407, 200), { from: "assembled", samples: 1_281_280 })
+      assert.deepInclude(yield* same(6406, 200), { from: "assembled", samples: 1_281_280 })
+      const made = yield* same(6407, 2)
+      assert(made !== undefined)
+      const at = (frame: number) => JoinedSound.sampleAt({ rate: ntsc }, made.track, frame)
+      assert.deepStrictEqual([0, 4, 8, 12].map(at), [0, 6406, 12_813, 19_219])
     })
   )
 })

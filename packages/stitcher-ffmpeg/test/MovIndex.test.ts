@@ -9,6 +9,12 @@ import * as real from "./RealVideos.ts"
 
 const piece = { from: 0, to: 40 }
 
+/** Writes a number into a table, so many bytes behind its name. */
+const poke = (table: string, at: number, value: number) => (bytes: Buffer) => {
+  bytes.writeUInt32BE(value, bytes.indexOf(table) + at)
+  return bytes
+}
+
 describe("MovIndex", () => {
   it.live.each([
     ["H.264", "mp4", { ...piece }],
@@ -41,18 +47,10 @@ describe("MovIndex", () => {
     ["cut off inside its samples", (bytes) => bytes.subarray(0, bytes.indexOf("mdat") + 1000), /ends inside its mdat/],
     ["cut off inside its index", (bytes) => bytes.subarray(0, -100), /ends inside its moov/],
     ["without an index", (bytes) => bytes.subarray(0, bytes.lastIndexOf("moov") - 4), /no index/],
-    [
-      "with a place behind its end",
-      (bytes) => (bytes.writeUInt32BE(0xf0_00_00_00, bytes.indexOf("stco") + 12), bytes),
-      /points behind its end/
-    ],
-    ["with a time too few", (bytes) => (bytes.writeUInt32BE(39, bytes.indexOf("stts") + 12), bytes), /39 times for 40/],
-    [
-      "with a table that is longer than it is",
-      (bytes) => (bytes.writeUInt32BE(9000, bytes.indexOf("stts") + 8), bytes),
-      /damaged/
-    ],
-    ["with tables of another name", (bytes) => (bytes.write("stxx", bytes.indexOf("stsz")), bytes), /no stsz/],
+    ["with a place behind its end", poke("stco", 12, 0xf0_00_00_00), /points behind its end/],
+    ["with a time too few", poke("stts", 12, 39), /39 times for 40/],
+    ["with a table that is longer than it is", poke("stts", 8, 9000), /damaged/],
+    ["with tables of another name", poke("stsz", 0, 0x73_74_78_78), /no stsz/],
     ["empty", () => Buffer.alloc(0), /no index/],
     ["a text", () => Buffer.from("this is no video at all"), /ends inside|no index/]
   ]

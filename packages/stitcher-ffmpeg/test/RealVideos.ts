@@ -73,6 +73,8 @@ export interface Piece {
   readonly sampleRate?: number
   /** Samples over (or missing, below 0) at the end of the sound. */
   readonly extraSamples?: number
+  /** The sound, as `aevalsrc` takes it. Default: a tone that rises. */
+  readonly heard?: string
 }
 
 export const x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-pix_fmt", "yuv420p"]
@@ -85,16 +87,28 @@ const fraction = (text: string): number => {
 }
 
 /** The tone: rises from 200 Hz, its loudness never changes. */
-export const tone = (sampleRate: number) => `aevalsrc='0.5*sin(2*PI*(200*t+150*t*t))':s=${sampleRate}:c=stereo`
+export const rising = "0.5*sin(2*PI*(200*t+150*t*t))"
+
+export const tone = (sampleRate: number, heard = rising) => `aevalsrc='${heard}':s=${sampleRate}:c=stereo`
 
 export const render = (file: string, piece: Piece): Effect.Effect<string> => {
-  const { audio, extraSamples = 0, fps = "30", from, sampleRate = 48_000, size = "64x64", to, video = x264 } = piece
+  const {
+    audio,
+    extraSamples = 0,
+    fps = "30",
+    from,
+    heard,
+    sampleRate = 48_000,
+    size = "64x64",
+    to,
+    video = x264
+  } = piece
   const sample = (frame: number) => Math.round((frame * sampleRate) / fraction(fps))
   const end = sample(to) + extraSamples
   return ffmpeg(
     ..."-f lavfi -i".split(" "),
     `testsrc2=s=${size}:r=${fps}`,
-    ...(audio === undefined ? [] : ["-f", "lavfi", "-i", tone(sampleRate)]),
+    ...(audio === undefined ? [] : ["-f", "lavfi", "-i", tone(sampleRate, heard)]),
     "-vf",
     `trim=start_frame=${from}:end_frame=${to},setpts=PTS-STARTPTS`,
     ...(audio === undefined

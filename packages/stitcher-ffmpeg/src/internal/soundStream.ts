@@ -36,16 +36,21 @@ export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.St
   const channels = channelsOf(track)
   let start = 0
   const parts = join.frameCounts.map((count, index) => {
-    const from = start
+    const from = JoinedSound.sampleAt(join, track, start)
     start += count
-    return { index, samples: JoinedSound.samplesBetween(join.rate, track, from, start) }
+    const to = index + 1 < join.frameCounts.length ? JoinedSound.sampleAt(join, track, start) : sound.samples
+    return { index, samples: to - from }
   })
   const part = ({ index, samples }: { readonly index: number; readonly samples: number }) =>
     Stream.unwrap(
       Effect.map(landed.at(index), ({ chunk, file }) =>
         chunk.audio === undefined
           ? silence(samples * channels * bytesPerSample)
-          : Stream.unwrap(Effect.map(decode(chunk.output.chunkId, file, samples), fileContent))
+          : Stream.unwrap(
+              Effect.map(decode(chunk.output.chunkId, file, samples), (decoded) =>
+                filled(decoded, samples * channels * bytesPerSample, channels * bytesPerSample)
+              )
+            )
       )
     )
   const decode = (chunkId: number, file: string, samples: number) =>
@@ -54,7 +59,6 @@ export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.St
     ).pipe(
       Effect.flatMap((own) => {
         const decoded = path.join(own, "samples")
-        const exact = `apad=whole_len=${samples},atrim=end_sample=${samples}`
         const args = [
           ...MediaProbe.confined,
           ..."-i".split(" "),
@@ -64,7 +68,7 @@ export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.St
           ..."-ac".split(" "),
           String(channels),
           "-af",
-          exact,
+          `atrim=end_sample=${samples}`,
           "-f",
           "f32be",
           Ffmpeg.fileUrl(decoded)
@@ -125,5 +129,25 @@ const silence = (bytes: number): Stream.Stream<Uint8Array> =>
     nth * piece.length <= bytes ? piece : piece.subarray(0, bytes % piece.length)
   )
 
-const fileContent = (file: string): Stream.Stream<Uint8Array> =>
-  Stream.orDie(Stream.fromAsyncIterable<Buffer, unknown>(createReadStream(file), (error) => error))
+/** How many samples too few are the rounding of a chunk's length, and not silence. */
+const rounding = 2
+
+/** A chunk's samples, and what is missing behind them: the last one again, which nobody hears, or silence. */
+const filled = (file: string, bytes: number, frame: number): Stream.Stream<Uint8Array> => {
+  const content = Stream.orDie(Stream.fromAsyncIterable<Buffer, unknown>(createReadStream(file), (error) => error))
+  let sent = 0
+  let last: Uint8Array = new Uint8Array(frame)
+  const noted = Stream.map(content, (piece: Uint8Array) => {
+    sent += piece.length
+    // A piece is shorter than a frame only where a file is.
+    if (piece.length >= frame) last = piece.slice(-frame)
+    return piece
+  })
+  const rest = Stream.suspend(() => {
+    const missing = bytes - sent
+    return missing > rounding * frame
+      ? silence(missing)
+      : Stream.fromIterable(Array.from({ length: Math.max(0, missing / frame) }, () => last))
+  })
+  return Stream.concat(noted, rest)
+}
