@@ -95,7 +95,7 @@ describe("a job on Cloud Run", { timeout: 120_000 }, () => {
     Effect.gen(function* () {
       const farm = yield* CloudRunFarm.make()
       const job = yield* prepare(farm.root, { chunks: { count: 2 } })
-      farm.service.fault({ _tag: "Late", ms: 3000 })
+      farm.service.fault({ _tag: "Late", ms: 8000 })
       const state = yield* render(farm, job, {
         attemptTimeout: "4 seconds",
         retryDelay: "50 millis",

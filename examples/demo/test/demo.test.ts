@@ -22,8 +22,8 @@ const start = (): { readonly child: ChildProcess; readonly printed: () => string
   return { child, printed: () => text }
 }
 
-const until = async (condition: () => boolean): Promise<void> => {
-  if (condition()) return
+const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+  if (await condition()) return
   await setTimeout(50)
   await until(condition)
 }
@@ -56,7 +56,8 @@ describe("the demo", () => {
       assert(job !== undefined, printed())
       // Some frames are done: browsers and encoders run.
       await until(() => /^ +[1-9]\d* %/m.test(printed()) || child.exitCode !== null)
-      assert.isAtLeast((await processesOf(job)).length, 4)
+      await until(async () => (await processesOf(job)).length >= 4 || child.exitCode !== null)
+      assert.isNull(child.exitCode, printed())
       child.kill("SIGINT")
       const code = await ended
       assert.strictEqual(code, 130, printed())
