@@ -15,6 +15,16 @@ export const StitcherConfig = Schema.Struct({
   ffmpegPath: Schema.optionalKey(Schema.NonEmptyString),
   audioCodec: Schema.optionalKey(Schema.NonEmptyString),
   audioBitrate: Schema.optionalKey(Schema.NonEmptyString),
+  audioTracks: Schema.optionalKey(
+    Schema.Array(
+      Schema.Struct({
+        path: Schema.NonEmptyString,
+        startSeconds: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
+        volume: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)))
+      })
+    )
+  ),
+  incremental: Schema.optionalKey(Schema.Boolean),
   faststart: Schema.optionalKey(Schema.Boolean),
   decode: Schema.optionalKey(Schema.Literals(["keyframes", "full", "packets"]))
 })

@@ -26,6 +26,7 @@ import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import * as AudioTracks from "./AudioTracks.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
 import * as chunkReading from "./internal/chunkReading.ts"
 import * as gate from "./internal/gate.ts"
@@ -54,6 +55,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
       ): Effect.fn.Return<StitchResult, StitchError, Scope> {
         const target = yield* JoinPlan.targetOf(request)
         const ffmpeg = yield* Ffmpeg.find(options).pipe(Effect.mapError(toolMissing))
+        yield* AudioTracks.check(ffmpeg, options?.audioTracks ?? [])
         const known = request.frameCounts === undefined ? yield* collected(request) : told(request, request.frameCounts)
         yield* JoinPlan.checkCounts(request, known.frameCounts)
         const folder = yield* workFolder.make(request.output)

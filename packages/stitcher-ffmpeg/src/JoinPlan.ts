@@ -146,7 +146,7 @@ export const begin = Effect.fnUntraced(function* (
   yield* checkSound(join, first)
   return {
     ...join,
-    sound: audio === undefined ? undefined : JoinedSound.of(join, audio),
+    sound: JoinedSound.of(join, audio),
     taken: { frames: output.frameCount, samples: audio?.samples ?? 0 }
   }
 })
@@ -164,10 +164,11 @@ export const take = Effect.fnUntraced(function* (join: Join, chunk: Chunk): Effe
     frames: join.taken.frames + output.frameCount,
     samples: join.taken.samples + (audio?.samples ?? 0)
   }
-  const track = sound?.track ?? audio
+  const heard = sound?.from === "tracks" ? undefined : sound?.track
+  const track = heard ?? audio
   if (track === undefined || sound?.from === "assembled") return { ...join, taken }
   const fits =
-    sound !== undefined &&
+    heard !== undefined &&
     audio !== undefined &&
     Math.abs(taken.samples - FrameGrid.unitsOf(join.rate, taken.frames, track.sampleRate)) < 1
   return { ...join, taken, sound: fits ? sound : JoinedSound.assembled(join, track) }
@@ -268,7 +269,7 @@ const checkAgainst = ({ first, sound }: Join, chunk: Chunk): Effect.Effect<void,
   const { audio: _, ...picture } = first.format
   const difference =
     VideoFormat.difference(picture, chunk.format) ??
-    (sound === undefined || chunk.audio === undefined
+    (sound === undefined || sound.from === "tracks" || chunk.audio === undefined
       ? undefined
       : VideoFormat.difference({ audio: MediaProbe.soundFormat(sound.track) }, chunk.format))
   if (difference !== undefined) {

@@ -4,9 +4,11 @@
  * Chunks of plain samples that add up are read by ffmpeg one after the other (`joined`). Whatever else there is (encoded
  * sound, chunks that are each rounded to whole samples, chunks without any) is cut or filled to the samples of its frames
  * first, and handed to ffmpeg as one stream (`assembled`). Both are encoded once, so that there is no seam. Only a video of
- * one chunk keeps its encoded sound as it is (`copied`).
+ * one chunk keeps its encoded sound as it is (`copied`). Tracks from elsewhere are mixed into it, or are all there is to hear
+ * (`tracks`).
  */
 import * as FrameRate from "@helios-infra/core/FrameRate"
+import * as AudioTracks from "./AudioTracks.ts"
 import * as ChunkFit from "./ChunkFit.ts"
 import * as FrameGrid from "./FrameGrid.ts"
 import type * as MediaProbe from "./MediaProbe.ts"
@@ -20,6 +22,8 @@ export interface Options {
   readonly audioCodec?: string | undefined
   /** The bitrate of encoded sound, as ffmpeg takes it. Default: `"192k"`. */
   readonly audioBitrate?: string | undefined
+  /** Sound from elsewhere that is mixed with that of the chunks, once, over the whole video. Default: none. */
+  readonly audioTracks?: ReadonlyArray<AudioTracks.AudioTrack> | undefined
 }
 
 /** The video that it is the sound of. */
@@ -34,9 +38,11 @@ export interface Video {
 
 /** How the sound is made. */
 export interface JoinedSound {
-  readonly from: "copied" | "joined" | "assembled"
-  /** The sound of the first chunk that has any: what the others must be like. */
+  readonly from: "copied" | "joined" | "assembled" | "tracks"
+  /** The sound of the first chunk that has any: what the others must be like. Where none has, what tracks are made like. */
   readonly track: MediaProbe.AudioTrack
+  /** What is mixed with it. */
+  readonly tracks: ReadonlyArray<AudioTracks.AudioTrack>
   /** ffmpeg's name of the encoder, or `"copy"`. */
   readonly codec: string
   readonly bitrate: string | undefined
@@ -45,15 +51,29 @@ export interface JoinedSound {
   readonly tolerance: number
 }
 
-/** The sound of chunks that all have some, like the first one. */
-export const of = (video: Video, track: MediaProbe.AudioTrack): JoinedSound => {
-  const { frameCounts, frames, rate } = video
-  if (!ChunkFit.isPcm(track)) {
-    if (frameCounts.length > 1) return assembled(video, track)
-    const samples = FrameRate.samples(frames, rate, track.sampleRate)
-    return { from: "copied", track, codec: "copy", bitrate: undefined, samples, tolerance: largestBlock }
+/** The sound of chunks that all have some, like the first one, or none; `undefined` where there is nothing to hear. */
+export const of = (video: Video, track: MediaProbe.AudioTrack | undefined): JoinedSound | undefined => {
+  const { frameCounts, options } = video
+  const tracks = options?.audioTracks ?? []
+  if (track === undefined) {
+    return tracks.length === 0 ? undefined : { ...assembled(video, silence), from: "tracks" }
   }
-  return { ...assembled(video, track), from: "joined" }
+  if (ChunkFit.isPcm(track)) return { ...assembled(video, track), from: "joined" }
+  if (frameCounts.length > 1) return assembled(video, track)
+  const made = assembled(video, track)
+  return tracks.length > 0
+    ? { ...made, from: "joined" }
+    : { ...made, from: "copied", codec: "copy", bitrate: undefined, tolerance: largestBlock }
+}
+
+/** What tracks are made like where no chunk has sound. */
+const silence: MediaProbe.AudioTrack = {
+  index: 0,
+  codec: "pcm_s16le",
+  sampleRate: 48_000,
+  layout: "stereo",
+  samples: 0,
+  start: 0
 }
 
 /** The sound of chunks that do not all have some, or whose sound must be cut. */
@@ -64,6 +84,7 @@ export const assembled = ({ container, frames, options, rate }: Video, track: Me
   return {
     from: "assembled",
     track,
+    tracks: options?.audioTracks ?? [],
     codec,
     bitrate: isPlain ? undefined : (options?.audioBitrate ?? "192k"),
     samples: FrameRate.samples(frames, rate, track.sampleRate),
@@ -97,10 +118,22 @@ export const sampleAt = ({ rate }: Pick<Video, "rate">, track: MediaProbe.AudioT
 
 /** ffmpeg's options for the sound, to stand before the output's name. */
 export const outputArgs = (sound: JoinedSound): ReadonlyArray<string> => {
-  const { bitrate, codec, from, samples, track } = sound
+  const { bitrate, codec, from, samples, track, tracks } = sound
   const stream = from === "assembled" ? "1:0" : `0:${track.index}`
   const encoder = ["-c:a", codec, ...(bitrate === undefined ? [] : ["-b:a", bitrate])]
   if (from === "copied") return ["-map", stream, ...encoder]
+  if (tracks.length > 0) {
+    const { layout, sampleRate } = track
+    const bed = {
+      stream: from === "tracks" ? undefined : stream,
+      sampleRate,
+      layout,
+      channels: channelsOf(track),
+      samples
+    }
+    const mixed = AudioTracks.mix(bed, tracks, from === "assembled" ? 2 : 1)
+    return ["-filter_complex", mixed, "-map", "[mixed]", ...encoder]
+  }
   // Timestamps from the count of samples: at a seam, the chunks' own may be off by the rounding of one. A single chunk can
   // have the part of a sample too much or too little.
   const filter = ["asetpts=N/SR/TB", `apad=whole_len=${samples}`, `atrim=end_sample=${samples}`].join(",")
@@ -110,6 +143,23 @@ export const outputArgs = (sound: JoinedSound): ReadonlyArray<string> => {
 /** How many packets it takes at most, in a file of so many chunks. */
 export const packets = ({ codec, samples }: JoinedSound, chunks: number): number =>
   Math.ceil(samples / (packetOf[codec] ?? smallestPacket)) + 2 * chunks + 8
+
+/** How many channels a layout has, by ffmpeg's name of it. */
+export const channelsOf = ({ layout }: MediaProbe.AudioTrack): number => {
+  const counted = /^(\d+) channels/.exec(layout)?.[1]
+  if (counted !== undefined) return Number(counted)
+  const known: Readonly<Record<string, number>> = {
+    mono: 1,
+    stereo: 2,
+    downmix: 2,
+    quad: 4,
+    hexagonal: 6,
+    octagonal: 8
+  }
+  // `5.1(side)` has six: what stands on both sides of the points, added up.
+  const [name = ""] = layout.split("(")
+  return known[name] ?? name.split(".").reduce((sum, count) => sum + (Number(count) || 0), 0)
+}
 
 /** The encoders for sound that the container can keep as the chunks have it. */
 const encoders: Readonly<Record<string, string>> = {

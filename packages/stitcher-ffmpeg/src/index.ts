@@ -1,3 +1,4 @@
+export * as AudioTracks from "./AudioTracks.ts"
 export * as ChunkFit from "./ChunkFit.ts"
 export * as Ffmpeg from "./Ffmpeg.ts"
 export * as FfmpegOutputCheck from "./FfmpegOutputCheck.ts"

@@ -25,6 +25,17 @@ export interface FfmpegStitcherOptions {
   readonly audioCodec?: string | undefined
   /** The bitrate of encoded sound, as ffmpeg takes it. Default: `"192k"`. */
   readonly audioBitrate?: string | undefined
+  /**
+   * Sound from elsewhere that is mixed with that of the chunks, once, over the whole video: files of this machine, when
+   * each begins (in seconds, default 0), and how loud it is (default 1). Default: none.
+   */
+  readonly audioTracks?:
+    | ReadonlyArray<{
+        readonly path: string
+        readonly startSeconds?: number | undefined
+        readonly volume?: number | undefined
+      }>
+    | undefined
   /** Whether `.mp4` and `.mov` files start with their index. Default: true. */
   readonly faststart?: boolean | undefined
   /**

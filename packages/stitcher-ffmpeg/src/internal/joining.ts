@@ -13,6 +13,7 @@ import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import * as AudioTracks from "../AudioTracks.ts"
 import * as Ffmpeg from "../Ffmpeg.ts"
 import * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
@@ -79,11 +80,12 @@ const inputOf = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<string>, StitchError, Scope> {
   const { early, landed, output } = joining
   const only = landed.values[0]
+  const { sound } = join
+  const tracks = AudioTracks.inputs(sound?.tracks ?? [])
   // The concat demuxer takes what an encoder puts before the first sample for a part of the video.
   if (only !== undefined && join.frameCounts.length === 1) {
-    return [...MediaProbe.confined, "-i", path.basename(only.file)]
+    return [...MediaProbe.confined, "-i", path.basename(only.file), ...tracks]
   }
-  const { sound } = join
   const assembled = sound?.from === "assembled" ? sound : undefined
   const server =
     early || assembled !== undefined
@@ -113,7 +115,8 @@ const inputOf = Effect.fnUntraced(function* (
     // Decoding times are made anew from the display times: a chunk of one or two frames has no B-frames to wait for, so
     // that its own would overlap with its neighbours'.
     ..."-fflags +igndts -f concat -i chunks.ffconcat".split(" "),
-    ...(assembled === undefined ? [] : [...listed("au"), ..."-f concat -i sound.ffconcat".split(" ")])
+    ...(assembled === undefined ? [] : [...listed("au"), ..."-f concat -i sound.ffconcat".split(" ")]),
+    ...tracks
   ]
 })
 

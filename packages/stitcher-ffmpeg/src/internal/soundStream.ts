@@ -33,7 +33,7 @@ const bytesPerSample = 4
 /** The stream. Waits for chunks that have not landed. */
 export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.Stream<Uint8Array, StitchError> => {
   const { track } = sound
-  const channels = channelsOf(track)
+  const channels = JoinedSound.channelsOf(track)
   let start = 0
   const parts = join.frameCounts.map((count, index) => {
     const from = JoinedSound.sampleAt(join, track, start)
@@ -90,23 +90,6 @@ export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.St
     Stream.make(header(track.sampleRate, channels)),
     Stream.flatMap(Stream.fromIterable(parts), part)
   )
-}
-
-/** How many channels a layout has, by ffmpeg's name of it. */
-const channelsOf = ({ layout }: MediaProbe.AudioTrack): number => {
-  const counted = /^(\d+) channels/.exec(layout)?.[1]
-  if (counted !== undefined) return Number(counted)
-  const known: Readonly<Record<string, number>> = {
-    mono: 1,
-    stereo: 2,
-    downmix: 2,
-    quad: 4,
-    hexagonal: 6,
-    octagonal: 8
-  }
-  // `5.1(side)` has six: what stands on both sides of the points, added up.
-  const [name = ""] = layout.split("(")
-  return known[name] ?? name.split(".").reduce((sum, count) => sum + (Number(count) || 0), 0)
 }
 
 const header = (sampleRate: number, channels: number): Uint8Array => {
