@@ -67,7 +67,9 @@ export const make = (
       // The rate is held against the timestamps: as words, "60/2" and "30" would differ.
       const { fps, ...others } = job.meta.format
       const rate = fps === undefined ? Option.none() : FrameRate.parse(fps)
-      const found = MediaProbe.formatOf(media)
+      const { audio, ...picture } = MediaProbe.formatOf(media)
+      // A chunk without sound fits among others that have some: nothing is heard there.
+      const found = media.audio === undefined || audio === undefined ? picture : { ...picture, audio }
       const wrong = ChunkFit.misfit(media, frameCount, rate) ?? VideoFormat.difference(others, found)
       if (wrong !== undefined) return yield* invalid(wrong)
       if (yield* read(Holes.isIn(ffmpeg, file, media))) {

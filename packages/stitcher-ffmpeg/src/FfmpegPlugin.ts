@@ -24,6 +24,7 @@ export const StitcherConfig = Schema.Struct({
       })
     )
   ),
+  manifest: Schema.optionalKey(Schema.NonEmptyString),
   incremental: Schema.optionalKey(Schema.Boolean),
   faststart: Schema.optionalKey(Schema.Boolean),
   decode: Schema.optionalKey(Schema.Literals(["keyframes", "full", "packets"]))

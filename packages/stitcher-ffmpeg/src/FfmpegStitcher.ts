@@ -35,6 +35,7 @@ import { cannotJoin, toolMissing } from "./internal/stitchFailure.ts"
 import * as workFolder from "./internal/workFolder.ts"
 import * as JoinedFile from "./JoinedFile.ts"
 import * as JoinPlan from "./JoinPlan.ts"
+import * as StitchManifest from "./StitchManifest.ts"
 
 /** How to join. */
 export interface Options extends Ffmpeg.Options, JoinPlan.Options {
@@ -43,6 +44,11 @@ export interface Options extends Ffmpeg.Options, JoinPlan.Options {
    * Default: true.
    */
   readonly incremental?: boolean | undefined
+  /**
+   * Where to write what the joined file is made of (`StitchManifest`), as JSON. Each chunk is hashed for it when it lands, and
+   * held against the hash that came with it. Default: nowhere.
+   */
+  readonly manifest?: string | undefined
 }
 
 /** Makes the stitcher. ffmpeg is looked for at each stitch: where it is missing, that fails with `ToolMissing`. */
@@ -71,11 +77,14 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           })
         )
         const reading = chunkReading
-          .read({ ffmpeg, folder, target, workspace }, { ...known.request, inputs: outputs }, (one) =>
-            Effect.andThen(
-              plans.take(one.chunk),
-              Effect.sync(() => landed.open(one.chunk.output.index, one))
-            )
+          .read(
+            { ffmpeg, folder, target, workspace, hashes: options?.manifest !== undefined },
+            { ...known.request, inputs: outputs },
+            (one) =>
+              Effect.andThen(
+                plans.take(one.chunk),
+                Effect.sync(() => landed.open(one.chunk.output.index, one))
+              )
           )
           .pipe(
             Effect.andThen(
@@ -100,13 +109,19 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           join,
           all.map(({ chunk }) => chunk)
         )
-        yield* JoinedFile.verify(
+        const media = yield* JoinedFile.verify(
           ffmpeg,
           joined,
           plan,
           all.map(({ file }) => file)
         )
         const { size } = yield* workFolder.writing(request.output, () => fs.stat(joined))
+        if (options?.manifest !== undefined) {
+          yield* StitchManifest.write(
+            options.manifest,
+            StitchManifest.make({ request, plan, media, bytes: size, files: all })
+          )
+        }
         yield* Effect.uninterruptible(workFolder.writing(request.output, () => fs.rename(joined, request.output)))
         const endedAt = yield* Clock.monotonicTimeNanos
         return {

@@ -17,13 +17,16 @@ import * as JoinPlan from "./JoinPlan.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 import * as MovIndex from "./MovIndex.ts"
 
-/** Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks. */
+/**
+ * Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks. Gives what it has
+ * read.
+ */
 export const verify = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
   plan: JoinPlan.JoinPlan,
   files: ReadonlyArray<string>
-): Effect.fn.Return<void, StitchError> {
+): Effect.fn.Return<MediaProbe.Media, StitchError> {
   const reading = JoinPlan.isMov(plan.container) ? byIndex(ffmpeg, joined) : MediaProbe.probe(ffmpeg, joined)
   const media = yield* reading.pipe(
     Effect.catchTags({
@@ -35,6 +38,7 @@ export const verify = Effect.fnUntraced(function* (
   const wrong = misfit(media, plan)
   if (wrong !== undefined) return yield* failWith(new ResultInvalid(wrong))
   if (plan.differing.length > 0) yield* verifyPictures(ffmpeg, joined, plan, files)
+  return media
 })
 
 /** What `MediaProbe` would read of a file, from its header and its index. */

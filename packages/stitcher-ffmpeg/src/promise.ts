@@ -36,6 +36,8 @@ export interface FfmpegStitcherOptions {
         readonly volume?: number | undefined
       }>
     | undefined
+  /** Where to write what the joined file is made of, as JSON: chunks with their hashes, and every seam. Default: nowhere. */
+  readonly manifest?: string | undefined
   /** Whether `.mp4` and `.mov` files start with their index. Default: true. */
   readonly faststart?: boolean | undefined
   /**

@@ -75,7 +75,7 @@ describe("a good chunk", () => {
             fps,
             codec: "h264",
             pixelFormat: "yuv420p",
-            audio: audio === undefined ? "none" : `${audio[1]} 48000 stereo`
+            ...(audio === undefined ? {} : { audio: `${audio[1]} 48000 stereo` })
           }
         })
       }
@@ -198,6 +198,9 @@ describe("a bad chunk", () => {
         /expected pixelFormat yuv444p, found pixelFormat yuv420p/
       )
       assertInvalid(yield* against({ codec: "hevc" }), /expected codec hevc, found codec h264/)
+      const silent = yield* real.render(`${file}-silent.mov`, { from: 0, to: 30 })
+      const sounding = attempt(silent, { format: { audio: "pcm_s16le 48000 stereo" } })
+      assert.notProperty((yield* check(sounding, ended(silent))).format, "audio")
       assertInvalid(yield* against({ audio: "none" }), /expected audio none, found audio pcm_s16le 48000 stereo/)
     })
   )

@@ -8,8 +8,11 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { createHash } from "node:crypto"
+import { createReadStream } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import { pipeline } from "node:stream/promises"
 import type * as Ffmpeg from "../Ffmpeg.ts"
 import * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
@@ -22,6 +25,8 @@ export interface Landed {
   /** A link to its file, in the folder of the stitch. */
   readonly file: string
   readonly bytes: number
+  /** Its SHA-256 in hexadecimal; empty unless hashes are asked for. */
+  readonly sha256: string
 }
 
 /** What is needed to read them. */
@@ -30,6 +35,8 @@ export interface Reader {
   readonly folder: string
   readonly target: JoinPlan.Target
   readonly workspace: Workspace.Workspace["Service"]
+  /** Whether chunks are hashed. */
+  readonly hashes: boolean
 }
 
 /** How many chunks wait to be read at most, and so how many are read together. */
@@ -66,7 +73,8 @@ export const read = <E>(
         const file = files[index]
         if (found === undefined || file === undefined) return yield* Effect.die(`no probe of chunk ${output.chunkId}`)
         const chunk = yield* JoinPlan.chunkOf(output, found, reader.target.rate)
-        yield* onChunk({ chunk, file: file.link, bytes: file.bytes })
+        const sha256 = reader.hashes ? yield* hashOf(file.path, output) : ""
+        yield* onChunk({ chunk, file: file.link, bytes: file.bytes, sha256 })
       }
     })
     const reading = Stream.runForEachArray(Stream.fromQueue(landing), readBatch)
@@ -99,4 +107,23 @@ const localFile = Effect.fnUntraced(function* (
     )
   }
   return { path: path.resolve(file), bytes: stat.size }
+})
+
+/** Hashes a file, and fails with `ChunkInvalid` where that is not what came with the chunk. */
+const hashOf = Effect.fnUntraced(function* (file: string, output: ChunkOutput): Effect.fn.Return<string, StitchError> {
+  const hash = createHash("sha256")
+  yield* Effect.tryPromise((signal) => pipeline(createReadStream(file), hash, { signal })).pipe(
+    Effect.catch((error) =>
+      failWith(
+        new ChunkInvalid({ expected: `a file at ${output.location}`, found: workFolder.detailOf(error) }),
+        output.chunkId
+      )
+    )
+  )
+  const found = hash.digest("hex")
+  if (output.sha256 !== undefined && output.sha256 !== found) {
+    const reason = new ChunkInvalid({ expected: `the SHA-256 ${output.sha256}`, found: `the SHA-256 ${found}` })
+    return yield* failWith(reason, output.chunkId)
+  }
+  return found
 })
