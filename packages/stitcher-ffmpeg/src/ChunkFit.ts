@@ -44,13 +44,8 @@ export const misfit = (
   if (video.decodedFrames !== undefined && video.decodedFrames !== frameCount) {
     return { expected: `${frameCount} frames`, found: `${video.decodedFrames} frames that can be decoded` }
   }
-  if (!video.startsClosed) {
-    return {
-      expected: "a chunk that decodes by itself",
-      found:
-        "one that begins with frames of an open GOP: render chunks with closed GOPs (x264: open-gop=0), and do not cut them out of a longer video"
-    }
-  }
+  const open = openGop(video)
+  if (open !== undefined) return open
   const kept = Option.isNone(rate) ? video.rate : Option.filter(rate, (asked) => keeps(video, asked))
   if (Option.isNone(kept)) {
     const expected = Option.match(rate, {
@@ -61,6 +56,16 @@ export const misfit = (
   }
   return audio === undefined ? undefined : soundMisfit(video, audio, frameCount, kept.value)
 }
+
+/** That a video begins with frames that need what was before it; `undefined` where it does not. */
+export const openGop = (video: MediaProbe.VideoTrack): Misfit | undefined =>
+  video.startsClosed
+    ? undefined
+    : {
+        expected: "a chunk that decodes by itself",
+        found:
+          "one that begins with frames of an open GOP: render chunks with closed GOPs (x264: open-gop=0), and do not cut them out of a longer video"
+      }
 
 const keeps = (video: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean => {
   if (FrameGrid.firstOffGrid(rate, video.tick, video.timestamps) !== undefined) return false

@@ -25,6 +25,13 @@ export const StitcherConfig = Schema.Struct({
     )
   ),
   manifest: Schema.optionalKey(Schema.NonEmptyString),
+  reencode: Schema.optionalKey(
+    Schema.Struct({
+      codec: Schema.NonEmptyString,
+      args: Schema.optionalKey(Schema.Array(Schema.String)),
+      pixelFormat: Schema.optionalKey(Schema.NonEmptyString)
+    })
+  ),
   incremental: Schema.optionalKey(Schema.Boolean),
   faststart: Schema.optionalKey(Schema.Boolean),
   decode: Schema.optionalKey(Schema.Literals(["keyframes", "full", "packets"]))

@@ -1,5 +1,6 @@
 /**
- * Joins chunks with ffmpeg: the picture packet by packet, never encoded again; the sound as one stream.
+ * Joins chunks with ffmpeg: the picture packet by packet, encoded again only where that is asked for; the sound as one
+ * stream.
  *
  * ```
  * chunks, as they land ─probe─▶ JoinPlan ─▶ loopback ─concat demuxer─┬─ video: copied ───────▶ a file of its own ─JoinedFile─▶ renamed
@@ -35,6 +36,7 @@ import { cannotJoin, toolMissing } from "./internal/stitchFailure.ts"
 import * as workFolder from "./internal/workFolder.ts"
 import * as JoinedFile from "./JoinedFile.ts"
 import * as JoinPlan from "./JoinPlan.ts"
+import type * as Reencode from "./Reencode.ts"
 import * as StitchManifest from "./StitchManifest.ts"
 
 /** How to join. */
@@ -44,6 +46,11 @@ export interface Options extends Ffmpeg.Options, JoinPlan.Options {
    * Default: true.
    */
   readonly incremental?: boolean | undefined
+  /**
+   * How to encode every chunk again when it lands, for chunks that cannot be joined as they are. Default: not at all, the
+   * picture is copied.
+   */
+  readonly reencode?: Reencode.Reencode | undefined
   /**
    * Where to write what the joined file is made of (`StitchManifest`), as JSON. Each chunk is hashed for it when it lands, and
    * held against the hash that came with it. Default: nowhere.
@@ -78,7 +85,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         )
         const reading = chunkReading
           .read(
-            { ffmpeg, folder, target, workspace, hashes: options?.manifest !== undefined },
+            { ffmpeg, folder, target, workspace, hashes: options?.manifest !== undefined, reencode: options?.reencode },
             { ...known.request, inputs: outputs },
             (one) =>
               Effect.andThen(

@@ -22,6 +22,7 @@ import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith } from "./internal/stitchFailure.ts"
 import * as JoinedSound from "./JoinedSound.ts"
 import * as MediaProbe from "./MediaProbe.ts"
+import * as Reencode from "./Reencode.ts"
 
 /** How to join, where the caller has a choice. */
 export interface Options extends JoinedSound.Options {
@@ -133,12 +134,12 @@ export const begin = Effect.fnUntraced(function* (
   const { container, rate } = target
   if (container.codecs?.includes(first.video.codec) === false) {
     return yield* cannotJoin(
-      `.${container.extension} files cannot hold ${first.video.codec} video: name the output ${first.video.codec === "vp8" ? ".webm" : ".mov"} or .mkv`
+      `.${container.extension} files cannot hold ${first.video.codec} video: name the output ${first.video.codec === "vp8" ? ".webm" : ".mov"} or .mkv, ${Reencode.hint}`
     )
   }
   if (isMov(container) && !FrameGrid.isExactIn(rate, first.video.tick)) {
     return yield* cannotJoin(
-      `the chunks' timestamps are rounded (one tick is ${first.video.tick.numerator}/${first.video.tick.denominator} s): render the chunks as .mov or .mp4, or name the output .mkv`
+      `the chunks' timestamps are rounded (one tick is ${first.video.tick.numerator}/${first.video.tick.denominator} s): render the chunks as .mov or .mp4, or name the output .mkv, ${Reencode.hint}`
     )
   }
   const join = { ...target, first, frameCounts, faststart: options?.faststart ?? true, options }
@@ -274,19 +275,22 @@ const checkAgainst = ({ first, sound }: Join, chunk: Chunk): Effect.Effect<void,
       : VideoFormat.difference({ audio: MediaProbe.soundFormat(sound.track) }, chunk.format))
   if (difference !== undefined) {
     const { expected, found } = difference
-    return failWith(new ChunkInvalid({ expected: `${expected}, like ${reference}`, found }), chunkId)
+    // Encoding again gives all chunks one codec and pixel format, and none another size.
+    const helps = difference.found.includes("codec ") || difference.found.includes("pixelFormat ")
+    const like = `${expected}, like ${reference}${helps ? ` (${Reencode.hint})` : ""}`
+    return failWith(new ChunkInvalid({ expected: like, found }), chunkId)
   }
   const { tick } = chunk.video
   if (tick.numerator !== first.video.tick.numerator || tick.denominator !== first.video.tick.denominator) {
     return cannotJoin(
-      `it counts time in 1/${tick.denominator} s and ${reference} in 1/${first.video.tick.denominator} s: render all chunks with the same settings (ffmpeg: -video_track_timescale)`,
+      `it counts time in 1/${tick.denominator} s and ${reference} in 1/${first.video.tick.denominator} s: render all chunks with the same settings (ffmpeg: -video_track_timescale), ${Reencode.hint}`,
       chunkId
     )
   }
   const soundMoved = sound?.from === "joined" && chunk.audio !== undefined && chunk.audio.index !== first.audio?.index
   if (chunk.video.index !== first.video.index || soundMoved) {
     return cannotJoin(
-      `its streams are in another order than those of ${reference}: write them in the same order`,
+      `its streams are in another order than those of ${reference}: write them in the same order, ${Reencode.hint}`,
       chunkId
     )
   }

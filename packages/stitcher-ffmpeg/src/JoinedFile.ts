@@ -15,6 +15,7 @@ import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
 import * as JoinPlan from "./JoinPlan.ts"
 import * as MediaProbe from "./MediaProbe.ts"
+import * as Reencode from "./Reencode.ts"
 import * as MovIndex from "./MovIndex.ts"
 
 /**
@@ -150,7 +151,7 @@ const verifyPictures = Effect.fnUntraced(function* (
       const own = yield* hashesOf(files[index] ?? "")
       if (own.length !== end - start || own.some((hash, frame) => hash !== result[start + frame])) {
         return yield* cannotJoin(
-          `its video was encoded with other settings than that of chunk ${first.output.chunkId}: render all chunks with the same encoder and settings`,
+          `its video was encoded with other settings than that of chunk ${first.output.chunkId}: render all chunks with the same encoder and settings, ${Reencode.hint}`,
           chunk.output.chunkId
         )
       }

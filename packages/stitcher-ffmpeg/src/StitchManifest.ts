@@ -98,6 +98,7 @@ export const make = ({ bytes, files, media, plan, request }: Source): StitchMani
     frames += output.frameCount
   }
   const behind = plan.chunks.slice(1)
+  const differing = new Set(plan.differing)
   return {
     version: 1,
     output: request.output,
@@ -118,16 +119,16 @@ export const make = ({ bytes, files, media, plan, request }: Source): StitchMani
     })),
     seams: behind.map((chunk, index) => {
       const frame = starts[index + 1] ?? 0
-      const both = [plan.chunks[index], chunk]
+      const before = plan.chunks[index]
       return {
-        before: plan.chunks[index]?.output.chunkId ?? 0,
+        before: before?.output.chunkId ?? 0,
         behind: chunk.output.chunkId,
         frame,
         seconds: seconds(frame),
         expectedSeconds: FrameGrid.unitsOf(rate, frame, 1),
         gapTicks: shown(frame) - shown(frame - 1),
         frameTicks: FrameGrid.unitsOf(rate, 1, tick.denominator) / tick.numerator,
-        setup: plan.differing.some((one) => both.includes(one)) ? "decoded" : "same",
+        setup: differing.has(chunk) || (before !== undefined && differing.has(before)) ? "decoded" : "same",
         ...(sound === undefined ? {} : { sample: JoinedSound.sampleAt({ rate }, sound.track, frame) })
       }
     })

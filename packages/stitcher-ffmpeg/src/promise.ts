@@ -36,6 +36,17 @@ export interface FfmpegStitcherOptions {
         readonly volume?: number | undefined
       }>
     | undefined
+  /**
+   * How to encode every chunk again, for chunks that cannot be joined as they are: ffmpeg's name of the encoder, its options,
+   * and the pixel format. Default: not at all.
+   */
+  readonly reencode?:
+    | {
+        readonly codec: string
+        readonly args?: ReadonlyArray<string> | undefined
+        readonly pixelFormat?: string | undefined
+      }
+    | undefined
   /** Where to write what the joined file is made of, as JSON: chunks with their hashes, and every seam. Default: nowhere. */
   readonly manifest?: string | undefined
   /** Whether `.mp4` and `.mov` files start with their index. Default: true. */

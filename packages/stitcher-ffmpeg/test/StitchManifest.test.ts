@@ -15,7 +15,7 @@ const stitch = Effect.fnUntraced(function* (
   dir: string,
   files: ReadonlyArray<string>,
   change: (output: ChunkOutput) => ChunkOutput = (output) => output,
-  manifest = path.join(dir, "out.json")
+  manifest: string = path.join(dir, "out.json")
 ) {
   const request = real.request(files, lengths, path.join(dir, "out.mp4"), fps)
   const options = { ffmpegPath: real.ffmpegPath, manifest }

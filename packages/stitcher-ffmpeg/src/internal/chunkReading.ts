@@ -13,16 +13,20 @@ import { createReadStream } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { pipeline } from "node:stream/promises"
+import * as ChunkFit from "../ChunkFit.ts"
 import type * as Ffmpeg from "../Ffmpeg.ts"
+import * as FrameGrid from "../FrameGrid.ts"
+import * as JoinedSound from "../JoinedSound.ts"
 import * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
+import * as Reencode from "../Reencode.ts"
 import { cannotJoin, failWith, toolBroken } from "./stitchFailure.ts"
 import * as workFolder from "./workFolder.ts"
 
 /** A chunk that is there and fits. */
 export interface Landed {
   readonly chunk: JoinPlan.Chunk
-  /** A link to its file, in the folder of the stitch. */
+  /** A link to its file in the folder of the stitch, or the file that was made of it there. */
   readonly file: string
   readonly bytes: number
   /** Its SHA-256 in hexadecimal; empty unless hashes are asked for. */
@@ -37,6 +41,8 @@ export interface Reader {
   readonly workspace: Workspace.Workspace["Service"]
   /** Whether chunks are hashed. */
   readonly hashes: boolean
+  /** How chunks are encoded again; not at all where it is absent. */
+  readonly reencode: Reencode.Reencode | undefined
 }
 
 /** How many chunks wait to be read at most, and so how many are read together. */
@@ -63,18 +69,20 @@ export const read = <E>(
         { concurrency: 8 }
       )
       const links = files.map(({ link }) => link)
-      const media = yield* MediaProbe.probeAll(reader.ffmpeg, links, (index, { detail }) => {
-        const chunkId = outputs[index]?.chunkId
-        const reason = new ChunkInvalid({ expected: "a .mov, .mp4, .mkv or .webm video", found: detail })
-        return new StitchError({ reason, ...(chunkId === undefined ? {} : { chunkId }) })
-      }).pipe(Effect.catchTag("ProcessError", toolBroken))
+      const probed = yield* probeAll(reader, outputs, links)
+      const made =
+        reader.reencode === undefined ? links : yield* encodeAll(reader, reader.reencode, outputs, links, probed)
+      const media = made === links ? probed : yield* probeAll(reader, outputs, made)
       for (const [index, output] of outputs.entries()) {
         const found = media[index]
         const file = files[index]
-        if (found === undefined || file === undefined) return yield* Effect.die(`no probe of chunk ${output.chunkId}`)
+        const ready = made[index]
+        if (found === undefined || file === undefined || ready === undefined)
+          return yield* Effect.die(`no probe of chunk ${output.chunkId}`)
         const chunk = yield* JoinPlan.chunkOf(output, found, reader.target.rate)
         const sha256 = reader.hashes ? yield* hashOf(file.path, output) : ""
-        yield* onChunk({ chunk, file: file.link, bytes: file.bytes, sha256 })
+        const bytes = ready === file.link ? file.bytes : yield* sizeOf(ready)
+        yield* onChunk({ chunk, file: ready, bytes, sha256 })
       }
     })
     const reading = Stream.runForEachArray(Stream.fromQueue(landing), readBatch)
@@ -83,6 +91,35 @@ export const read = <E>(
     )
     yield* Effect.all([taking, reading], { concurrency: "unbounded", discard: true })
   })
+
+const probeAll = (reader: Reader, outputs: ReadonlyArray<ChunkOutput>, files: ReadonlyArray<string>) =>
+  MediaProbe.probeAll(reader.ffmpeg, files, (index, { detail }) => {
+    const chunkId = outputs[index]?.chunkId
+    const reason = new ChunkInvalid({ expected: "a .mov, .mp4, .mkv or .webm video", found: detail })
+    return new StitchError({ reason, ...(chunkId === undefined ? {} : { chunkId }) })
+  }).pipe(Effect.catchTag("ProcessError", toolBroken))
+
+/** One after the other: an encoder takes all of a machine. */
+const encodeAll = (
+  { ffmpeg, target: { rate } }: Reader,
+  reencode: Reencode.Reencode,
+  outputs: ReadonlyArray<ChunkOutput>,
+  files: ReadonlyArray<string>,
+  probed: ReadonlyArray<MediaProbe.Media>
+): Effect.Effect<ReadonlyArray<string>, StitchError> =>
+  Effect.forEach(files, (file, index) => {
+    const { chunkId = 0, frameCount = 0 } = outputs[index] ?? {}
+    const { audio, video } = probed[index] ?? {}
+    const open = video === undefined ? undefined : ChunkFit.openGop(video)
+    if (open !== undefined) return failWith(new ChunkInvalid(open), chunkId)
+    const refusal = audio === undefined ? undefined : JoinedSound.refusal({ rate }, audio, frameCount)
+    if (refusal !== undefined) return cannotJoin(refusal, chunkId)
+    const samples = audio && Math.round(FrameGrid.unitsOf(rate, frameCount, audio.sampleRate))
+    return Reencode.run(ffmpeg, { chunkId, file, frameCount, rate, samples }, reencode)
+  })
+
+const sizeOf = (file: string): Effect.Effect<number> =>
+  Effect.map(Effect.orDie(Effect.tryPromise(() => fs.stat(file))), ({ size }) => size)
 
 const localFile = Effect.fnUntraced(function* (
   { workspace }: Reader,
