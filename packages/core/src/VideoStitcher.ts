@@ -139,6 +139,8 @@ export interface StitchResult {
   readonly frames: number
   /** How long joining took beyond waiting for chunks, in milliseconds. */
   readonly durationMs: number
+  /** When the first second could be played, after the start, in milliseconds; absent where nothing could before the end. */
+  readonly playableAfterMs?: number | undefined
 }
 
 /** Joins chunks into one file. Interruption ends it and leaves no file behind. */

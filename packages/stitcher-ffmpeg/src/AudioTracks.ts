@@ -67,8 +67,11 @@ export const inputs = (tracks: ReadonlyArray<AudioTrack>): ReadonlyArray<string>
 
 const inputOf = (file: string): ReadonlyArray<string> => [...confined, "-i", Ffmpeg.fileUrl(path.resolve(file))]
 
-/** The filter graph that makes `[mixed]` of a bed and of tracks, which are ffmpeg's inputs from `first` on. */
-export const mix = (bed: Bed, tracks: ReadonlyArray<AudioTrack>, first: number): string => {
+/**
+ * The filter graph that makes `[mixed]` of a bed and of tracks, which are ffmpeg's inputs from `first` on; and `[preview]`,
+ * the same again, where there is one.
+ */
+export const mix = (bed: Bed, tracks: ReadonlyArray<AudioTrack>, first: number, preview: boolean): string => {
   const { channels, layout, sampleRate, samples, stream } = bed
   const same = `aresample=${sampleRate},aformat=sample_fmts=fltp:channel_layouts=${layout}`
   // None of them ever ends: a mixer would make the others louder then.
@@ -82,5 +85,8 @@ export const mix = (bed: Bed, tracks: ReadonlyArray<AudioTrack>, first: number):
   const names = [...(stream === undefined ? [] : ["[bed]"]), ...tracks.map((_, index) => `[track${index}]`)]
   // The mixer divides by how many there are.
   const mixed = names.length === 1 ? "anull" : `amix=inputs=${names.length},volume=${names.length}`
-  return [...parts, `${names.join("")}${mixed},atrim=end_sample=${samples},asetpts=N/SR/TB[mixed]`].join(";")
+  return [
+    ...parts,
+    `${names.join("")}${mixed},atrim=end_sample=${samples},asetpts=N/SR/TB${preview ? ",asplit[mixed][preview]" : "[mixed]"}`
+  ].join(";")
 }

@@ -32,6 +32,7 @@ export const StitcherConfig = Schema.Struct({
       pixelFormat: Schema.optionalKey(Schema.NonEmptyString)
     })
   ),
+  preview: Schema.optionalKey(Schema.Struct({ folder: Schema.NonEmptyString })),
   incremental: Schema.optionalKey(Schema.Boolean),
   faststart: Schema.optionalKey(Schema.Boolean),
   decode: Schema.optionalKey(Schema.Literals(["keyframes", "full", "packets"]))

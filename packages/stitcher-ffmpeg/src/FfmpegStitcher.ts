@@ -22,7 +22,9 @@ import {
 import * as Workspace from "@helios-infra/core/Workspace"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as fs from "node:fs/promises"
@@ -36,6 +38,7 @@ import { cannotJoin, toolMissing } from "./internal/stitchFailure.ts"
 import * as workFolder from "./internal/workFolder.ts"
 import * as JoinedFile from "./JoinedFile.ts"
 import * as JoinPlan from "./JoinPlan.ts"
+import * as Preview from "./Preview.ts"
 import type * as Reencode from "./Reencode.ts"
 import * as StitchManifest from "./StitchManifest.ts"
 
@@ -58,6 +61,9 @@ export interface Options extends Ffmpeg.Options, JoinPlan.Options {
   readonly manifest?: string | undefined
 }
 
+/** How long a preview that is whole is looked for. */
+const lastLook = "500 millis"
+
 /** Makes the stitcher. ffmpeg is looked for at each stitch: where it is missing, that fails with `ToolMissing`. */
 export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"], never, Workspace.Workspace> =>
   Effect.gen(function* () {
@@ -72,6 +78,10 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         const known = request.frameCounts === undefined ? yield* collected(request) : told(request, request.frameCounts)
         yield* JoinPlan.checkCounts(request, known.frameCounts)
         const folder = yield* workFolder.make(request.output)
+        const { preview } = options ?? {}
+        const began = yield* Clock.monotonicTimeNanos
+        if (preview !== undefined) yield* Preview.open(preview, folder)
+        const playable = preview && (yield* Effect.forkScoped(Preview.watch(preview, began)))
         const joined = path.join(folder, `joined.${target.container.extension}`)
         const landed = gate.make<chunkReading.Landed>()
         const plans = makePlans(known.frameCounts, target, options)
@@ -130,12 +140,15 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           )
         }
         yield* Effect.uninterruptible(workFolder.writing(request.output, () => fs.rename(joined, request.output)))
+        const seen =
+          playable === undefined ? Option.none() : yield* Effect.timeoutOption(Fiber.join(playable), lastLook)
         const endedAt = yield* Clock.monotonicTimeNanos
         return {
           outputFile: request.output,
           bytes: size,
           frames: request.frames,
-          durationMs: Number(endedAt - startedAt) / 1e6
+          durationMs: Number(endedAt - startedAt) / 1e6,
+          ...(Option.isSome(seen) ? { playableAfterMs: seen.value } : {})
         }
       }, Effect.scoped)
     })

@@ -22,12 +22,15 @@ import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith } from "./internal/stitchFailure.ts"
 import * as JoinedSound from "./JoinedSound.ts"
 import * as MediaProbe from "./MediaProbe.ts"
+import * as Preview from "./Preview.ts"
 import * as Reencode from "./Reencode.ts"
 
 /** How to join, where the caller has a choice. */
 export interface Options extends JoinedSound.Options {
   /** Whether `.mp4` and `.mov` files start with their index, so that players need not load them whole. Default: true. */
   readonly faststart?: boolean | undefined
+  /** Where to write what is joined so far as something to watch, while chunks are rendered. Default: nowhere. */
+  readonly preview?: Preview.Options | undefined
 }
 
 /** What the request asks for, in numbers. */
@@ -145,6 +148,7 @@ export const begin = Effect.fnUntraced(function* (
   const join = { ...target, first, frameCounts, faststart: options?.faststart ?? true, options }
   const { audio, output } = first
   yield* checkSound(join, first)
+  if (options?.preview !== undefined) yield* Preview.checkCodec(first.video.codec)
   return {
     ...join,
     sound: JoinedSound.of(join, audio),
@@ -225,10 +229,21 @@ export const outputArgs = (join: Join, index: "reserved" | "moved" = "reserved")
     `0:${first.video.index}`,
     // QuickTime plays HEVC under this name only.
     ...(isMov(container) && first.video.codec === "hevc" ? ["-tag:v", "hvc1"] : []),
-    ...(sound === undefined ? [] : JoinedSound.outputArgs(sound)),
+    ...(sound === undefined ? [] : JoinedSound.outputArgs(sound, join.options?.preview !== undefined)),
     ...(isMov(container) && faststart ? inFront : [])
   ]
 }
+
+/** ffmpeg's second output, with its name; nothing where no preview is asked for. */
+export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<string> =>
+  options?.preview === undefined
+    ? []
+    : [
+        ..."-c:v copy -max_muxing_queue_size 65536 -map".split(" "),
+        `0:${first.video.index}`,
+        ...(sound === undefined ? [] : JoinedSound.previewArgs(sound)),
+        ...Preview.outputArgs
+      ]
 
 /** Whether a container has its index in one place: `.mp4` and `.mov`. */
 export const isMov = ({ extension }: Container): boolean => extension === "mp4" || extension === "mov"

@@ -116,28 +116,37 @@ const declared: Readonly<Record<string, number>> = { aac: 1024, alac: 4096, flac
 export const sampleAt = ({ rate }: Pick<Video, "rate">, track: MediaProbe.AudioTrack, frame: number): number =>
   Math.round(FrameGrid.unitsOf(rate, frame, track.sampleRate))
 
-/** ffmpeg's options for the sound, to stand before the output's name. */
-export const outputArgs = (sound: JoinedSound): ReadonlyArray<string> => {
-  const { bitrate, codec, from, samples, track, tracks } = sound
-  const stream = from === "assembled" ? "1:0" : `0:${track.index}`
+/** ffmpeg's options for the sound, to stand before the output's name; `preview` says whether there is one beside it. */
+export const outputArgs = (sound: JoinedSound, preview: boolean): ReadonlyArray<string> => {
+  const { bitrate, codec, from, tracks } = sound
   const encoder = ["-c:a", codec, ...(bitrate === undefined ? [] : ["-b:a", bitrate])]
-  if (from === "copied") return ["-map", stream, ...encoder]
-  if (tracks.length > 0) {
-    const { layout, sampleRate } = track
-    const bed = {
-      stream: from === "tracks" ? undefined : stream,
-      sampleRate,
-      layout,
-      channels: channelsOf(track),
-      samples
-    }
-    const mixed = AudioTracks.mix(bed, tracks, from === "assembled" ? 2 : 1)
-    return ["-filter_complex", mixed, "-map", "[mixed]", ...encoder]
-  }
-  // Timestamps from the count of samples: at a seam, the chunks' own may be off by the rounding of one. A single chunk can
-  // have the part of a sample too much or too little.
-  const filter = ["asetpts=N/SR/TB", `apad=whole_len=${samples}`, `atrim=end_sample=${samples}`].join(",")
-  return ["-map", stream, ...encoder, "-af", filter]
+  if (from === "copied") return ["-map", streamOf(sound), ...encoder]
+  if (tracks.length > 0) return ["-filter_complex", mixOf(sound, preview), "-map", "[mixed]", ...encoder]
+  return ["-map", streamOf(sound), ...encoder, "-af", exact(sound)]
+}
+
+/** The same for a preview, whose sound is AAC. */
+export const previewArgs = (sound: JoinedSound): ReadonlyArray<string> => {
+  const { from, track, tracks } = sound
+  const encoder = "-c:a aac -b:a 192k".split(" ")
+  if (from === "copied") return ["-map", streamOf(sound), ...(track.codec === "aac" ? ["-c:a", "copy"] : encoder)]
+  if (tracks.length > 0) return ["-map", "[preview]", ...encoder]
+  return ["-map", streamOf(sound), ...encoder, "-af", exact(sound)]
+}
+
+const streamOf = ({ from, track }: JoinedSound): string => (from === "assembled" ? "1:0" : `0:${track.index}`)
+
+// Timestamps from the count of samples: at a seam, the chunks' own may be off by the rounding of one. A single chunk can have
+// the part of a sample too much or too little.
+const exact = ({ samples }: JoinedSound): string =>
+  ["asetpts=N/SR/TB", `apad=whole_len=${samples}`, `atrim=end_sample=${samples}`].join(",")
+
+const mixOf = (sound: JoinedSound, preview: boolean): string => {
+  const { from, samples, track, tracks } = sound
+  const { layout, sampleRate } = track
+  const stream = from === "tracks" ? undefined : streamOf(sound)
+  const bed = { stream, sampleRate, layout, channels: channelsOf(track), samples }
+  return AudioTracks.mix(bed, tracks, from === "assembled" ? 2 : 1, preview)
 }
 
 /** How many packets it takes at most, in a file of so many chunks. */

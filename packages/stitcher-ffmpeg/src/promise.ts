@@ -47,6 +47,11 @@ export interface FfmpegStitcherOptions {
         readonly pixelFormat?: string | undefined
       }
     | undefined
+  /**
+   * The folder for an HLS playlist (`index.m3u8`) of what is joined, which can be played before the file is whole. Default:
+   * nowhere.
+   */
+  readonly preview?: { readonly folder: string } | undefined
   /** Where to write what the joined file is made of, as JSON: chunks with their hashes, and every seam. Default: nowhere. */
   readonly manifest?: string | undefined
   /** Whether `.mp4` and `.mov` files start with their index. Default: true. */

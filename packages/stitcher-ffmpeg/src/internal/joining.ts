@@ -54,7 +54,10 @@ export const run = Effect.fnUntraced(function* (
   while (true) {
     // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
     const ended = yield* ffmpeg
-      .run([...input, ...JoinPlan.outputArgs(join, index), "-y", path.basename(joined)], { cwd: folder })
+      .run(
+        [...input, ...JoinPlan.previewArgs(join), ...JoinPlan.outputArgs(join, index), "-y", path.basename(joined)],
+        { cwd: folder }
+      )
       .pipe(Effect.catchTag("ProcessError", toolBroken), Effect.raceFirst(Deferred.await(lost)))
     // Older builds exit with 0 when the end of the file could not be written.
     const full = ended.errors.find((error) => /No space left on device|Disk quota exceeded|File too large/.test(error))
