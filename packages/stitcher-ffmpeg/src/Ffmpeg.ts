@@ -123,6 +123,36 @@ export const describe = (run: Run): string => {
   return run.warning === undefined ? how : `${how}: ${run.warning}`
 }
 
+/** The oldest release with all that this package asks for. */
+export const oldest = "4.1"
+
+/**
+ * What an ffmpeg that ran does not have, and which one would, in words; `undefined` where it was something else that went
+ * wrong. Builds are made with other encoders, and old ones do not know all options.
+ */
+export const lacking = Effect.fnUntraced(function* (
+  ffmpeg: Ffmpeg,
+  run: Run
+): Effect.fn.Return<string | undefined, ProcessError> {
+  const said = run.errors.find((error) =>
+    /Unrecognized option|Option \S+ not found|Unknown (?:encoder|decoder|protocol)|No such filter|not a suitable output format/.test(
+      error
+    )
+  )
+  if (run.exitCode === 0 || said === undefined) return undefined
+  let version = "of unknown version"
+  yield* Command.run({
+    args: [ffmpeg.path, "-version"],
+    cwd: path.parse(ffmpeg.path).root,
+    env: {},
+    name: "ffmpeg",
+    onLine: (_, line) => {
+      version = /^ffmpeg version (\S+)/.exec(line)?.[1] ?? version
+    }
+  })
+  return `${ffmpeg.path} (${version}) cannot do what it was asked for (${said.trim()}): use ffmpeg ${oldest} or later, built with that, by the option ffmpegPath or the variable FFMPEG_PATH`
+})
+
 const maxErrors = 20
 
 const make = (file: string, variables: Environment.Variables): Ffmpeg => ({

@@ -6,7 +6,7 @@
  * Their size, frames and rate stay what they are, and must fit as ever.
  */
 import * as FrameRate from "@helios-infra/core/FrameRate"
-import { ChunkInvalid, StitchError } from "@helios-infra/core/VideoStitcher"
+import { ChunkInvalid, StitchError, ToolMissing } from "@helios-infra/core/VideoStitcher"
 import * as Effect from "effect/Effect"
 import * as path from "node:path"
 import * as Ffmpeg from "./Ffmpeg.ts"
@@ -36,7 +36,7 @@ export interface Source {
 /** What to say where it would help. */
 export const hint = "or have them encoded again, with the option reencode"
 
-/** Encodes a chunk beside its file, with plain sound; gives the new one. Fails with `ChunkInvalid` where it does not decode. */
+/** Encodes a chunk beside its file, with plain sound; gives the new one. Fails with `ChunkInvalid` where it does not decode, with `ToolMissing` where there is no such encoder. */
 export const run = Effect.fn("Reencode.run")(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   { chunkId, file, frameCount, rate, samples }: Source,
@@ -68,6 +68,8 @@ export const run = Effect.fn("Reencode.run")(function* (
     ])
     .pipe(Effect.catchTag("ProcessError", toolBroken))
   if (ended.exitCode === 0 && ended.errors.length === 0) return encoded
+  const lacking = yield* Ffmpeg.lacking(ffmpeg, ended).pipe(Effect.catchTag("ProcessError", toolBroken))
+  if (lacking !== undefined) return yield* new StitchError({ reason: new ToolMissing({ fix: lacking }) })
   const reason = new ChunkInvalid({
     expected: `${frameCount} frames that decode, to be encoded with ${codec}`,
     found: Ffmpeg.describe(ended)

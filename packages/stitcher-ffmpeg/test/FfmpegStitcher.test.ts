@@ -33,6 +33,9 @@ const prores = "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le".split(" ")
 // With frames that are not shown, which others are made of.
 const vp9 = "-c:v libvpx-vp9 -cpu-used 8 -lag-in-frames 16 -auto-alt-ref 1 -pix_fmt yuv420p".split(" ")
 
+const wholeOf = (files: ReadonlyArray<string>) =>
+  Effect.map(Effect.forEach(files, real.decodedFrames), (frames) => frames.flat())
+
 describe("the picture", () => {
   const cases = [
     ["30 fps", "30", real.x264, "mp4", "mp4"],
@@ -473,6 +476,32 @@ describe("the request", () => {
 })
 
 describe("the output", () => {
+  it.live.each([
+    ["by its name", (file: string) => Effect.succeed(file)],
+    [
+      "by another path",
+      (file: string) =>
+        Effect.succeed(path.join(path.dirname(file), "../", path.basename(path.dirname(file)), path.basename(file)))
+    ],
+    [
+      "by a link",
+      (file: string) =>
+        Effect.as(
+          Effect.promise(() => fs.link(file, `${file}-link.mp4`)),
+          `${file}-link.mp4`
+        )
+    ]
+  ] as const)("is none of the chunks: %s", ([, as]) =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const files = yield* real.renderChunks(dir, [3, 3], {})
+      const before = yield* wholeOf(files)
+      const error = yield* failure(real.request(files, [3, 3], yield* as(files[1] ?? "")))
+      assertReason(error, "CannotJoin", 11, /is the output, and this chunk as well: choose another name/)
+      assert.deepStrictEqual(yield* wholeOf(files), before)
+    })
+  )
+
   const unwritable: ReadonlyArray<readonly [string, (dir: string) => string, RegExp]> = [
     ["in a folder that is not there", (dir) => path.join(dir, "nowhere/out.mp4"), /create it/],
     ["below a file", (dir) => path.join(dir, "part_0.mp4/out.mp4"), /not a folder/],
@@ -574,6 +603,30 @@ describe("ffmpeg", () => {
         Effect.provideService(Environment.ParentEnvironment, { PATH: dir })
       )
       assertReason(error, "ToolMissing", undefined, /apt install ffmpeg/)
+    })
+  )
+
+  it.live("is asked for in another version, where it lacks an encoder or an option, and not tried again", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const files = yield* real.renderChunks(dir, [3, 3], { audio: real.pcm }, "mov")
+      const request = real.request(files, [3, 3], path.join(dir, "out.mp4"))
+      const encoder = yield* failure(request, { audioCodec: "libnone" })
+      assertReason(
+        encoder,
+        "ToolMissing",
+        undefined,
+        /ffmpeg \(N-\S+\) cannot .*Unknown encoder 'libnone'.*ffmpeg 4\.1 or later/
+      )
+      const starts = path.join(dir, "starts")
+      const ffmpegPath = yield* real.ffmpegThat(
+        path.join(dir, "ffmpeg-old"),
+        `echo start >> '${starts}'; echo "[error] Unrecognized option 'moov_size'." >&2; exit 1`
+      )
+      const old = yield* failure(request, { ffmpegPath })
+      assertReason(old, "ToolMissing", undefined, /ffmpeg-old \(N-\S+\).*'moov_size'.*FFMPEG_PATH/)
+      assert.strictEqual(yield* Effect.promise(() => fs.readFile(starts, "utf8")), "start\n")
+      assert.deepStrictEqual(yield* real.listing(dir), ["ffmpeg-old", "part_0.mov", "part_1.mov", "starts"])
     })
   )
 })

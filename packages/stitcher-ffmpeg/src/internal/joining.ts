@@ -4,7 +4,7 @@
  * Chunks that are all there are files. Those that are still to come are behind a loopback server, which answers when they
  * have landed: to ffmpeg they are files on a slow disk.
  */
-import { ChunkInvalid, OutputUnwritable, StitchError, ToolFailed } from "@helios-infra/core/VideoStitcher"
+import { ChunkInvalid, OutputUnwritable, StitchError, ToolFailed, ToolMissing } from "@helios-infra/core/VideoStitcher"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FrameRate from "@helios-infra/core/FrameRate"
@@ -68,6 +68,8 @@ export const run = Effect.fnUntraced(function* (
     }
     const complete = join.frameCounts.every((_, chunk) => joining.landed.values[chunk] !== undefined)
     if (ended.exitCode === 0 && complete) return
+    const lacking = yield* Ffmpeg.lacking(ffmpeg, ended).pipe(Effect.catchTag("ProcessError", toolBroken))
+    if (lacking !== undefined) return yield* failWith(new ToolMissing({ fix: lacking }))
     if (left === 0) {
       return yield* failWith(new ToolFailed({ exitCode: ended.exitCode, stderrTail: Ffmpeg.describe(ended) }))
     }
