@@ -87,7 +87,7 @@ const fraction = (text: string): number => {
 }
 
 /** The tone: rises from 200 Hz, its loudness never changes. */
-export const rising = "0.5*sin(2*PI*(200*t+150*t*t))"
+const rising = "0.5*sin(2*PI*(200*t+150*t*t))"
 
 export const tone = (sampleRate: number, heard = rising) => `aevalsrc='${heard}':s=${sampleRate}:c=stereo`
 
