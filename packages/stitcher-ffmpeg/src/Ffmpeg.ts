@@ -166,7 +166,7 @@ const make = (file: string, variables: Environment.Variables): Ffmpeg => ({
       env: Environment.pick(variables),
       name: "ffmpeg",
       // Told to stop, ffmpeg finishes its file first; nobody wants that file any more.
-      killGrace: "1 second",
+      killGrace: "100 millis",
       onLine: (stream, line) => {
         // `[h264 @ 0x55d0] [error] text`: who says it, when it is not the program itself, comes first.
         const said = stream === "stderr" ? /^(?:\[[^\]]* @ [^\]]*\] )*\[(\w+)\] (.*)$/.exec(line) : null

@@ -616,7 +616,7 @@ describe("ffmpeg", () => {
         encoder,
         "ToolMissing",
         undefined,
-        /ffmpeg \(N-\S+\) cannot .*Unknown encoder 'libnone'.*ffmpeg 4\.1 or later/
+        /ffmpeg \(\S+\) cannot .*Unknown encoder 'libnone'.*ffmpeg 4\.1 or later/
       )
       const starts = path.join(dir, "starts")
       const ffmpegPath = yield* real.ffmpegThat(
@@ -624,7 +624,7 @@ describe("ffmpeg", () => {
         `echo start >> '${starts}'; echo "[error] Unrecognized option 'moov_size'." >&2; exit 1`
       )
       const old = yield* failure(request, { ffmpegPath })
-      assertReason(old, "ToolMissing", undefined, /ffmpeg-old \(N-\S+\).*'moov_size'.*FFMPEG_PATH/)
+      assertReason(old, "ToolMissing", undefined, /ffmpeg-old \(\S+\).*'moov_size'.*FFMPEG_PATH/)
       assert.strictEqual(yield* Effect.promise(() => fs.readFile(starts, "utf8")), "start\n")
       assert.deepStrictEqual(yield* real.listing(dir), ["ffmpeg-old", "part_0.mov", "part_1.mov", "starts"])
     })

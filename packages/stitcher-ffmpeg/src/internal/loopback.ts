@@ -42,7 +42,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Loopback, Error, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime()
   const base = `/${randomBytes(16).toString("hex")}/`
-  const server = createServer((request, response) => {
+  // An answer may be hours away.
+  const server = createServer({ requestTimeout: 0, headersTimeout: 0 }, (request, response) => {
     const { method = "", url = "" } = request
     // ffmpeg closes the connection when it seeks: that ends the answer, and is no error.
     response.on("error", () => {})
