@@ -36,7 +36,7 @@ const elsewhere = Effect.fnUntraced(function* (store: Store) {
   const slow = join(dir, "slow")
   yield* Effect.promise(() => mkdir(dir).then(() => writeFile(slow, "")))
   const spec = yield* plan(`sh -c 'test -e "${slow}" && sleep 300; exec "$@"' sh ${render({})}`)
-  const orders: Orders = { store, jobId: "film", jobDir: dir, spec, ffmpegPath }
+  const orders: Orders = { store, jobId: "shared", jobDir: dir, spec, ffmpegPath }
   const file = yield* program
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => spawn(process.execPath, [file, JSON.stringify(orders)], { stdio: ["ignore", "ignore", "pipe"] })),
@@ -49,7 +49,7 @@ const elsewhere = Effect.fnUntraced(function* (store: Store) {
     Effect.promise(() => closed),
     () => said
   )
-  yield* Effect.repeat(processesOf("film_"), {
+  yield* Effect.repeat(processesOf("shared_"), {
     until: (found) => found.length >= 3,
     schedule: Schedule.spaced("20 millis")
   })
@@ -60,7 +60,7 @@ const elsewhere = Effect.fnUntraced(function* (store: Store) {
 /** When the process that runs it heard that it should stop. */
 const heardAt = JobRepository.JobRepository.use((jobs) =>
   Stream.runFold(
-    jobs.read("film"),
+    jobs.read("shared"),
     () => Infinity,
     (found, { at, event }) => (event._tag === "StopRequested" ? at : found)
   )
@@ -76,17 +76,17 @@ describe("a job that runs in another process", { timeout: 60_000 }, () => {
           yield* Effect.gen(function* () {
             const jobs = yield* JobManager.JobManager
             const asked = yield* Clock.currentTimeMillis
-            const state = yield* jobs[how]("film")
+            const state = yield* jobs[how]("shared")
             assert.strictEqual(state.status, how === "cancel" ? "cancelled" : "paused")
             assert.isAtMost((yield* heardAt) - asked, 1000)
-            assert.deepStrictEqual(yield* processesOf("film_"), [])
+            assert.deepStrictEqual(yield* processesOf("shared_"), [])
             const said = yield* ended
             assert.strictEqual(child.exitCode, 1)
             assert.match(said(), how === "cancel" ? /it was cancelled/ : /it was paused/)
             // Anybody can go on.
             yield* letGo
-            assert.strictEqual((yield* jobs.resume("film")).status, "completed")
-            assert.strictEqual(yield* framesOf(join(dir, "film.mp4")), 90)
+            assert.strictEqual((yield* jobs.resume("shared")).status, "completed")
+            assert.strictEqual(yield* framesOf(join(dir, "shared.mp4")), 90)
           }).pipe(Effect.provide(layer(store, dir)))
         }).pipe(Effect.provide(Postgres.layer))
       )
@@ -98,18 +98,18 @@ describe("a job that runs in another process", { timeout: 60_000 }, () => {
         const { child, dir, ended, letGo } = yield* elsewhere(store)
         yield* Effect.gen(function* () {
           const jobs = yield* JobManager.JobManager
-          const refused = yield* Effect.flip(jobs.resume("film"))
+          const refused = yield* Effect.flip(jobs.resume("shared"))
           assert(refused.reason._tag === "RepositoryError" && refused.reason.reason._tag === "Running")
           assert.include(refused.message, `process ${child.pid}`)
           yield* letGo
-          const state = yield* jobs.resume("film", { takeOver: "always" })
+          const state = yield* jobs.resume("shared", { takeOver: "always" })
           assert.strictEqual(state.status, "completed")
           const said = yield* ended
           assert.strictEqual(child.exitCode, 1)
           assert.match(said(), /taken over by a later one/)
-          assert.deepStrictEqual(yield* processesOf("film_"), [])
-          assert.deepStrictEqual(yield* jobs.get("film"), state)
-          assert.strictEqual(yield* framesOf(join(dir, "film.mp4")), 90)
+          assert.deepStrictEqual(yield* processesOf("shared_"), [])
+          assert.deepStrictEqual(yield* jobs.get("shared"), state)
+          assert.strictEqual(yield* framesOf(join(dir, "shared.mp4")), 90)
         }).pipe(Effect.provide(layer(store, dir)))
       }).pipe(Effect.provide(Postgres.layer))
     )
