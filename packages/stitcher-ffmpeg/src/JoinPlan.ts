@@ -42,11 +42,13 @@ export interface Target {
 
 /** A kind of file to join into. */
 export interface Container {
-  readonly extension: "mp4" | "mov" | "mkv" | "webm"
+  readonly extension: "mp4" | "mov" | "mkv" | "webm" | "gif"
   /** The video codecs that it can hold; all when absent. */
   readonly codecs?: ReadonlyArray<string>
   /** The encoder for sound; one that keeps what the chunks have when absent. */
   readonly audioCodec?: string
+  /** How pictures are drawn again, as an ffmpeg filter, where the container holds no video; it holds no sound either then. */
+  readonly drawn?: string
 }
 
 /** A chunk that was read, and is what the job file says of it. */
@@ -85,7 +87,7 @@ export const targetOf = (request: StitchRequest): Effect.Effect<Target, StitchEr
   const container = Object.hasOwn(containers, name) ? containers[name] : undefined
   if (container === undefined) {
     return cannotJoin(
-      `${JSON.stringify(name)} is no container for this stitcher: name the output .mp4, .mov, .mkv or .webm, or give one of these as its format`
+      `${JSON.stringify(name)} is no container for this stitcher: name the output .mp4, .mov, .mkv, .webm or .gif, or give one of these as its format`
     )
   }
   return Option.match(FrameRate.parse(request.fps), {
@@ -145,13 +147,18 @@ export const begin = Effect.fnUntraced(function* (
       `the chunks' timestamps are rounded (one tick is ${first.video.tick.numerator}/${first.video.tick.denominator} s): render the chunks as .mov or .mp4, or name the output .mkv, ${Reencode.hint}`
     )
   }
+  if (container.drawn !== undefined && rate.numerator > mostDrawn * rate.denominator) {
+    return yield* cannotJoin(
+      `.${container.extension} files count time in hundredths of a second, and show ${mostDrawn} frames a second at most: render fewer than ${FrameRate.format(rate)}, or name the output .mp4`
+    )
+  }
   const join = { ...target, first, frameCounts, faststart: options?.faststart ?? true, options }
   const { audio, output } = first
   yield* checkSound(join, first)
   if (options?.preview !== undefined) yield* Preview.checkCodec(first.video.codec)
   return {
     ...join,
-    sound: JoinedSound.of(join, audio),
+    sound: container.drawn === undefined ? JoinedSound.of(join, audio) : undefined,
     taken: { frames: output.frameCount, samples: audio?.samples ?? 0 }
   }
 })
@@ -163,15 +170,21 @@ export const begin = Effect.fnUntraced(function* (
 export const take = Effect.fnUntraced(function* (join: Join, chunk: Chunk): Effect.fn.Return<Join, StitchError> {
   yield* checkAgainst(join, chunk)
   yield* checkSound(join, chunk)
-  const { sound } = join
-  const { audio, output } = chunk
+  const { container, first, sound } = join
+  const { audio, output, video } = chunk
+  if (container.drawn !== undefined && video.setup !== first.video.setup) {
+    return yield* cannotJoin(
+      `its video was encoded with other settings than that of chunk ${first.output.chunkId}: render all chunks with the same encoder and settings, ${Reencode.hint}`,
+      output.chunkId
+    )
+  }
   const taken = {
     frames: join.taken.frames + output.frameCount,
     samples: join.taken.samples + (audio?.samples ?? 0)
   }
   const heard = sound?.from === "tracks" ? undefined : sound?.track
   const track = heard ?? audio
-  if (track === undefined || sound?.from === "assembled") return { ...join, taken }
+  if (track === undefined || container.drawn !== undefined || sound?.from === "assembled") return { ...join, taken }
   const fits =
     heard !== undefined &&
     audio !== undefined &&
@@ -225,7 +238,8 @@ export const outputArgs = (join: Join, index: "reserved" | "moved" = "reserved")
   const { container, faststart, first, sound } = join
   const inFront = index === "moved" ? ["-movflags", "+faststart"] : ["-moov_size", String(indexSize(join))]
   return [
-    ..."-c:v copy -max_muxing_queue_size 65536 -map".split(" "),
+    ...(container.drawn === undefined ? ["-c:v", "copy"] : ["-vf", container.drawn]),
+    ..."-max_muxing_queue_size 65536 -map".split(" "),
     `0:${first.video.index}`,
     // QuickTime plays HEVC under this name only.
     ...(isMov(container) && first.video.codec === "hevc" ? ["-tag:v", "hvc1"] : []),
@@ -266,13 +280,21 @@ const indexSize = ({ frameCounts, frames, sound }: Join): number =>
 // containers
 // ---
 
+/** Two hundredths of a second are the shortest that players keep. */
+const mostDrawn = 50
+
 const containers: Readonly<Record<string, Container>> = {
   mp4: { extension: "mp4", codecs: ["h264", "hevc", "av1", "vp9", "mpeg4"], audioCodec: "aac" },
   m4v: { extension: "mp4", codecs: ["h264", "hevc", "av1", "vp9", "mpeg4"], audioCodec: "aac" },
   mov: { extension: "mov" },
   mkv: { extension: "mkv" },
   matroska: { extension: "mkv" },
-  webm: { extension: "webm", codecs: ["vp8", "vp9", "av1"], audioCodec: "libopus" }
+  webm: { extension: "webm", codecs: ["vp8", "vp9", "av1"], audioCodec: "libopus" },
+  // A palette for each picture: one for all would be known only when the last chunk has landed.
+  gif: {
+    extension: "gif",
+    drawn: "split[a][b];[a]palettegen=stats_mode=single[palette];[b][palette]paletteuse=new=1"
+  }
 }
 
 // ---

@@ -28,7 +28,7 @@ export const verify = Effect.fnUntraced(function* (
   plan: JoinPlan.JoinPlan,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<MediaProbe.Media, StitchError> {
-  const reading = JoinPlan.isMov(plan.container) ? byIndex(ffmpeg, joined) : MediaProbe.probe(ffmpeg, joined)
+  const reading = JoinPlan.isMov(plan.container) ? byIndex(ffmpeg, joined) : MediaProbe.probeOwn(ffmpeg, joined)
   const media = yield* reading.pipe(
     Effect.catchTags({
       MediaUnreadable: ({ detail }) =>
@@ -70,10 +70,20 @@ export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit
       found: `${streams.video} video and ${streams.audio} audio streams`
     }
   }
-  const { audio: _, ...picture } = plan.first.format
+  const { audio: _, ...copied } = plan.first.format
+  const { drawn, extension } = plan.container
+  // What is drawn again keeps its size alone.
+  const { height, width } = copied
+  const drawnAs = {
+    codec: extension,
+    ...(width === undefined ? {} : { width }),
+    ...(height === undefined ? {} : { height })
+  }
+  const picture = drawn === undefined ? copied : drawnAs
   return (
     frameMisfit(video, plan) ??
-    lengthMisfit(media, plan) ??
+    // A .gif does not say how long it is, beyond how long each frame is.
+    (drawn === undefined ? lengthMisfit(media, plan) : undefined) ??
     VideoFormat.difference(picture, MediaProbe.formatOf(media)) ??
     (audio === undefined ? undefined : soundMisfit(audio, plan))
   )

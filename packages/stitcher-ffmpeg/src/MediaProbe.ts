@@ -90,6 +90,9 @@ export const containers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 /** Options before `-i` that keep ffmpeg to files, and to those containers. */
 export const confined: ReadonlyArray<string> = ["-protocol_whitelist", "file,pipe", "-format_whitelist", containers]
 
+/** The same for a file that was made here, which may be a GIF as well. */
+const confinedOwn = ["-protocol_whitelist", "file,pipe", "-format_whitelist", `${containers},gif`]
+
 /**
  * How far to look into the picture:
  *
@@ -115,6 +118,14 @@ export const probe = Effect.fn("MediaProbe.probe")(function* (
   return yield* Effect.catchTag(probeAt(ffmpeg, path, decode), "MediaUnreadable", () => probeAt(ffmpeg, path, "full"))
 })
 
+/** Reads a file that was made here, as {@link probe} does; pictures are not decoded. */
+export const probeOwn = Effect.fn("MediaProbe.probeOwn")(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  path: string
+): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
+  return yield* probeAt(ffmpeg, path, "packets", [], confinedOwn)
+})
+
 /**
  * Reads what the header and the first packets of a file say: its streams, however long they are. It has one frame and one
  * packet of sound.
@@ -130,12 +141,13 @@ const probeAt = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   path: string,
   decode: Decode,
-  limit: ReadonlyArray<string> = []
+  limit: ReadonlyArray<string> = [],
+  formats: ReadonlyArray<string> = confined
 ): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
   const report = makeReport(decode)
   const run = yield* ffmpeg.run(
     [
-      ...confined,
+      ...formats,
       // Threads that share a frame cost nothing where there is one; threads with a frame each cost as much as decoding it.
       ...(decode === "keyframes" ? "-skip_frame:v nokey -thread_type:v slice".split(" ") : []),
       "-i",

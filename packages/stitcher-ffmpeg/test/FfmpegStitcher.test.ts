@@ -141,6 +141,63 @@ describe("what decodes only with more than its frames", () => {
   )
 })
 
+describe("a .gif", () => {
+  it.live.each([
+    ["30", real.bFrames],
+    ["25", real.x264],
+    ["30000/1001", real.x264],
+    ["50", real.x264]
+  ] as const)("shows every frame when it should be, and none of the sound, at %s fps", ([fps, video]) =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const lengths = [8, 3, 13]
+      const files = yield* real.renderChunks(dir, lengths, { fps, video, audio: real.pcm }, "mov")
+      const output = path.join(dir, "out.gif")
+      yield* stitch(real.request(files, lengths, output, fps))
+      const streams = yield* real.ffprobe(output)
+      assert.lengthOf(streams, 1)
+      assert.deepInclude(streams[0], { codec_name: "gif", width: 64, height: 64, nb_read_packets: "24" })
+      // Each picture is the chunks' own, in 256 colours: nearer to it than to those before and behind.
+      const gray = (file: string) =>
+        Effect.map(
+          real.ffmpeg("-i", file, "-map", "0:v", "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"),
+          (bytes) =>
+            Array.from({ length: bytes.length / 4096 }, (_, index) => bytes.subarray(index * 4096, (index + 1) * 4096))
+        )
+      const drawn = yield* gray(output)
+      const own = (yield* Effect.forEach(files, gray)).flat()
+      assert.lengthOf(drawn, 24)
+      const distance = (a: Buffer | undefined, b: Buffer) =>
+        a === undefined ? Infinity : a.reduce((sum, value, at) => sum + Math.abs(value - (b[at] ?? 0)), 0)
+      for (const [index, picture] of drawn.entries()) {
+        const here = distance(own[index], picture)
+        assert.isBelow(here, distance(own[index - 1], picture), `${index}`)
+        assert.isBelow(here, distance(own[index + 1], picture), `${index}`)
+      }
+    })
+  )
+
+  it.live("is refused where it would be too fast, or chunks were encoded in several ways", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const files = yield* real.renderChunks(dir, [4, 4], {})
+      const fast = yield* real.renderChunks(yield* real.folder, [4, 4], { fps: "60" })
+      const output = path.join(dir, "out.gif")
+      assertReason(
+        yield* failure(real.request(fast, [4, 4], output, "60")),
+        "CannotJoin",
+        undefined,
+        /50 frames a second at most/
+      )
+      yield* real.render(files[1] ?? "", { from: 4, to: 8, video: [...real.x264, "-coder", "1", "-refs", "3"] })
+      const request = real.request(files, [4, 4], output)
+      assertReason(yield* failure(request), "CannotJoin", 11, /other settings.*option reencode/)
+      yield* stitch(request, { reencode: { codec: "libx264" } })
+      assert.include(yield* real.listing(dir), "out.gif")
+    })
+  )
+})
+
 describe("the sound", () => {
   it.live("is the samples of the chunks, to the last one, where the container keeps PCM", () =>
     Effect.gen(function* () {
@@ -426,10 +483,10 @@ describe("the request", () => {
       )
       assertReason(yield* failure({ ...good, fps: "fast" }), "CannotJoin", undefined, /30000\/1001/)
       assertReason(
-        yield* failure({ ...good, output: path.join(dir, "out.gif") }),
+        yield* failure({ ...good, output: path.join(dir, "out.avi") }),
         "CannotJoin",
         undefined,
-        /"gif" is no container/
+        /"avi" is no container/
       )
       assertReason(
         yield* failure({ ...good, output: path.join(dir, "out.webm") }),
