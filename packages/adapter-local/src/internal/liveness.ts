@@ -9,18 +9,6 @@ import * as fs from "node:fs/promises"
 import { hostname } from "node:os"
 import { file } from "./files.ts"
 
-/** This process. What the system does not tell is left out. */
-export const self: Effect.Effect<Owner> = Effect.gen(function* () {
-  const bootId = yield* readBootId
-  const processStart = yield* startOf(process.pid)
-  return {
-    host: hostname(),
-    pid: process.pid,
-    ...(bootId === undefined ? undefined : { bootId }),
-    ...(processStart === undefined ? undefined : { processStart })
-  }
-})
-
 /** Whether a process lives; of one on another machine nothing is known. */
 export const of = Effect.fnUntraced(function* (owner: Owner): Effect.fn.Return<"alive" | "dead" | "unknown"> {
   if (owner.host !== hostname() || owner.pid === undefined) return "unknown"
@@ -55,3 +43,17 @@ const exists = (pid: number): boolean =>
     onSuccess: () => true,
     onFailure: (cause) => cause instanceof Error && "code" in cause && cause.code === "EPERM"
   })
+
+const readSelf: Effect.Effect<Owner> = Effect.gen(function* () {
+  const bootId = yield* readBootId
+  const processStart = yield* startOf(process.pid)
+  return {
+    host: hostname(),
+    pid: process.pid,
+    ...(bootId === undefined ? undefined : { bootId }),
+    ...(processStart === undefined ? undefined : { processStart })
+  }
+})
+
+/** This process, looked up once. What the system does not tell is left out. */
+export const self: Effect.Effect<Owner> = Effect.runSync(Effect.cached(readSelf))
