@@ -34,7 +34,10 @@ import { Workspace } from "./Workspace.ts"
 export const workerAdapter = (adapter: PlainAdapter): Layer.Layer<WorkerAdapter> =>
   Layer.sync(WorkerAdapter, () => WorkerAdapterService.make(adapter))
 
-/** Joins chunks with a stitcher, called once when every chunk is there as a local file. */
+/**
+ * Joins chunks with a stitcher, called once when every chunk is there as a local file; where a package backs it with a service
+ * that can begin earlier, with that.
+ */
 export const videoStitcher = (stitcher: PlainStitcher): Layer.Layer<VideoStitcher, never, Workspace> =>
   Layer.effect(VideoStitcher, VideoStitcherService.make(stitcher))
 

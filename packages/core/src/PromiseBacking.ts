@@ -22,6 +22,8 @@ import type { JobRepository, RepositoryError } from "./JobRepository.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
+import type { VideoStitcher as PlainStitcher } from "./promise/VideoStitcher.ts"
+import type { VideoStitcher } from "./VideoStitcher.ts"
 import type { Workspace, WorkspaceError } from "./Workspace.ts"
 
 /** The layer of a job's files. */
@@ -33,9 +35,13 @@ export type RepositoryLayer = Layer.Layer<JobRepository, RepositoryError>
 /** The layer of a storage. */
 export type StorageLayer = Layer.Layer<ArtifactStorage, ArtifactError>
 
+/** The layer of a stitcher, which reads chunks where the job's files are. */
+export type StitcherLayer = Layer.Layer<VideoStitcher, never, Workspace>
+
 const workspaces = new WeakMap<object, WorkspaceLayer>()
 const repositories = new WeakMap<object, RepositoryLayer>()
 const storages = new WeakMap<object, StorageLayer>()
+const stitchers = new WeakMap<object, { readonly kind: PlainStitcher; readonly layer: StitcherLayer }>()
 
 /** Makes what an adapter's `files` gives. */
 export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => {
@@ -56,6 +62,20 @@ export const backRepository = (plain: object, repository: RepositoryLayer): void
 /** The repository behind a plain one. */
 export const repositoryOf = (plain: object): Option.Option<RepositoryLayer> =>
   Option.fromUndefinedOr(repositories.get(plain))
+
+/**
+ * Says that a plain stitcher can begin before the last chunk is there, as long as its method is the one of `kind`: core lets
+ * the service join then. One whose method is another, of a subclass or put in its place, is asked to join in its own way.
+ */
+export const backStitcher = (plain: PlainStitcher, kind: PlainStitcher, layer: StitcherLayer): void => {
+  stitchers.set(plain, { kind, layer })
+}
+
+/** The stitcher behind a plain one. */
+export const stitcherOf = (plain: PlainStitcher): Option.Option<StitcherLayer> => {
+  const backed = stitchers.get(plain)
+  return backed !== undefined && backed.kind.stitch === plain.stitch ? Option.some(backed.layer) : Option.none()
+}
 
 /** Says which storage a plain object stands for. */
 export const backStorage = (plain: object, storage: StorageLayer): void => {

@@ -54,6 +54,11 @@ export interface FfmpegStitcherOptions {
   readonly preview?: { readonly folder: string } | undefined
   /** Where to write what the joined file is made of, as JSON: chunks with their hashes, and every seam. Default: nowhere. */
   readonly manifest?: string | undefined
+  /**
+   * Whether joining begins with the first chunk, while later ones are still rendered, or when all of them are there.
+   * Default: true.
+   */
+  readonly incremental?: boolean | undefined
   /** Whether `.mp4` and `.mov` files start with their index. Default: true. */
   readonly faststart?: boolean | undefined
   /**
@@ -63,7 +68,10 @@ export interface FfmpegStitcherOptions {
   readonly decode?: "keyframes" | "full" | "packets" | undefined
 }
 
-/** Joins chunks with ffmpeg, video never encoded again; checks every chunk before it counts. */
+/**
+ * Joins chunks with ffmpeg, while later ones are still rendered, video never encoded again; checks every chunk before it
+ * counts.
+ */
 export class FfmpegStitcher implements VideoStitcher {
   /** Reads a chunk: every frame there, at the size, rate and format of the job, its key frames decoded. */
   readonly outputCheck: OutputCheck
@@ -71,6 +79,7 @@ export class FfmpegStitcher implements VideoStitcher {
 
   constructor(options: FfmpegStitcherOptions = {}) {
     this.#options = options
+    PromiseBacking.backStitcher(this, FfmpegStitcher.prototype, Ffmpeg.layer(options))
     const checking = Effect.provide(FfmpegOutputCheck.make(options), localFiles.layer)
     this.outputCheck = {
       check: (job: WorkerJob, result: WorkerResult, { signal }: { readonly signal: AbortSignal }): Promise<OutputRef> =>

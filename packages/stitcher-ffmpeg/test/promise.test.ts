@@ -1,11 +1,19 @@
 // oxlint-disable eslint/no-await-in-loop -- the cases of these tests go one after the other
 import { path as ffmpegPath } from "@ffmpeg-installer/ffmpeg"
-import { JobError, JobExecutor, type JobSpec, StitchError, type WorkerJob } from "@helios-infra/core/promise"
+import {
+  JobError,
+  JobExecutor,
+  type JobSpec,
+  type StitchContext,
+  StitchError,
+  type WorkerJob
+} from "@helios-infra/core/promise"
 import { FfmpegStitcher } from "@helios-infra/stitcher-ffmpeg/promise"
 import { execFile } from "node:child_process"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import { setTimeout } from "node:timers/promises"
 import { promisify } from "node:util"
 import { assert, describe, it } from "vitest"
 
@@ -54,6 +62,11 @@ const rejection = (promise: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error
   )
 
+/** Returns when there is a file; a test that waits for one that never comes runs out of its time. */
+const appears = async (file: string): Promise<void> => {
+  while (!(await fs.stat(file).catch(() => undefined))) await setTimeout(20)
+}
+
 const stitcher = new FfmpegStitcher({ ffmpegPath })
 
 describe("FfmpegStitcher", () => {
@@ -64,6 +77,34 @@ describe("FfmpegStitcher", () => {
       const result = await new JobExecutor(job([5, 7]), options).execute()
       assert.strictEqual(result.outputFile, at("film.mp4"))
       assert.strictEqual(await framesOf(at("film.mp4")), 12, "the second attempts had all of their frames")
+    }))
+
+  it("joins the first chunks while the last is rendered", () =>
+    inFolder(async (at) => {
+      const lengths = [60, 60, 60, 5]
+      const workerAdapter = adapter(async (file, frames) => {
+        if (frames === lengths.at(-1)) await appears(at("preview/index.m3u8"))
+        await video(file, frames)
+      })
+      const early = new FfmpegStitcher({ ffmpegPath, preview: { folder: at("preview") } })
+      const options = { workerAdapter, stitcher: early, outputFile: "film.mp4", jobDir: at("") }
+      await new JobExecutor(job(lengths), options).execute()
+      assert.strictEqual(await framesOf(at("film.mp4")), 185)
+    }))
+
+  it("is asked to join in its own way where a subclass has one", () =>
+    inFolder(async (at) => {
+      const asked: Array<number> = []
+      class Own extends FfmpegStitcher {
+        override stitch(inputs: ReadonlyArray<string>, output: string, context?: Partial<StitchContext>) {
+          asked.push(inputs.length)
+          return super.stitch(inputs, output, context)
+        }
+      }
+      const workerAdapter = adapter((file, frames) => video(file, frames))
+      const options = { workerAdapter, stitcher: new Own({ ffmpegPath }), outputFile: "film.mp4", jobDir: at("") }
+      await new JobExecutor(job([5, 7]), options).execute()
+      assert.deepStrictEqual(asked, [2])
     }))
 
   it("says which chunk is not what it should be", () =>

@@ -5,14 +5,22 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { VideoStitcher } from "../../promise/VideoStitcher.ts"
+import * as PromiseBacking from "../../PromiseBacking.ts"
 import * as Core from "../../VideoStitcher.ts"
 import { OutputRef, type WorkerResult } from "../../WorkerAdapter.ts"
 import type { Workspace } from "../../Workspace.ts"
 import * as Defect from "../Defect.ts"
 import * as UserPromise from "./UserPromise.ts"
 
-/** The service: calls the stitcher once, when every chunk is there as a local file. */
+/** The service: the one behind the stitcher where a package backs it with one, else {@link calling}. */
 export const make = (stitcher: VideoStitcher): Effect.Effect<Core.VideoStitcher["Service"], never, Workspace> =>
+  Option.match(PromiseBacking.stitcherOf(stitcher), {
+    onNone: () => calling(stitcher),
+    onSome: (layer) => Effect.provide(Core.VideoStitcher, layer)
+  })
+
+/** Calls the stitcher once, when every chunk is there as a local file. */
+const calling = (stitcher: VideoStitcher): Effect.Effect<Core.VideoStitcher["Service"], never, Workspace> =>
   Effect.contextWith((context) => {
     const stitch = (request: Core.StitchRequest): Effect.Effect<Core.StitchResult, Core.StitchError> =>
       Core.fromPaths((inputs, output) => join(stitcher, request, inputs, output)).pipe(
