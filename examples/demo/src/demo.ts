@@ -8,8 +8,6 @@
  */
 import * as JobManager from "@helios-infra/core/JobManager"
 import * as JobRepository from "@helios-infra/core/JobRepository"
-import type { JobRecord } from "@helios-infra/core/JobEvent"
-import type { JobState } from "@helios-infra/core/JobState"
 import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdapter"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import * as FfmpegOutputCheck from "@helios-infra/stitcher-ffmpeg/FfmpegOutputCheck"
@@ -29,6 +27,7 @@ import { ensureChromium } from "./browser.ts"
 import { findFfmpeg } from "./ffmpeg.ts"
 import { full, type DemoJob, small, writeJob } from "./job.ts"
 import { makeProgressDisplay } from "./progress-bars.ts"
+import { seconds, timeline } from "./timeline.ts"
 import { formatReport, verify } from "./verify.ts"
 
 const { values: flags } = parseArgs({ options: { small: { type: "boolean", default: false } }, allowPositionals: true })
@@ -48,7 +47,6 @@ class FilmInvalid extends Schema.TaggedError<FilmInvalid>()("FilmInvalid", { fil
 }
 
 const say = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
 /** Renders and stitches, with bars on the terminal meanwhile. */
 const render = Effect.fnUntraced(function* (job: DemoJob) {
@@ -78,34 +76,6 @@ const render = Effect.fnUntraced(function* (job: DemoJob) {
   const [state] = yield* Effect.all([running, watching], { concurrency: "unbounded" })
   return { state, records: yield* Stream.runCollect(repository.read(id)) }
 })
-
-/** When each chunk was rendered, from the journal: a bar per attempt on one time axis. */
-const timeline = (state: JobState, records: ReadonlyArray<JobRecord>): ReadonlyArray<string> => {
-  const width = 48
-  const startedAt = records.find(({ event }) => event._tag === "RunStarted")?.at ?? 0
-  const endedAt = records.at(-1)?.at ?? 0
-  const column = (at: number): number => Math.round(((at - startedAt) / Math.max(1, endedAt - startedAt)) * width)
-  const begun = new Map<string, number>()
-  const bar = (label: string, from: number, to: number): string => {
-    const [left, right] = [column(from), Math.max(column(from) + 1, column(to))]
-    return `  ${label.padEnd(8)}${" ".repeat(left)}${"▇".repeat(right - left)}${" ".repeat(width - right)}  ${seconds(to - from).padStart(7)}`
-  }
-  const lines: Array<string> = []
-  let lastAccepted = startedAt
-  for (const { at, event } of records) {
-    if (event._tag === "AttemptStarted") begun.set(`${event.chunk}.${event.attempt}`, at)
-    if (event._tag !== "ChunkAccepted" && event._tag !== "AttemptEnded") continue
-    const from = begun.get(`${event.chunk}.${event.attempt}`) ?? at
-    lines.push(bar(`chunk ${event.chunk}`, from, at))
-    if (event._tag === "ChunkAccepted") lastAccepted = at
-  }
-  const stitched = records.find(({ event }) => event._tag === "Stitched")?.at ?? endedAt
-  return [
-    ...lines.toSorted(),
-    bar("stitch", lastAccepted, stitched),
-    `  in all ${seconds((state.endedAt ?? endedAt) - startedAt)}`
-  ]
-}
 
 const program = Effect.gen(function* () {
   const ffmpeg = findFfmpeg()
