@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import * as ChunkFit from "./ChunkFit.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
 import * as Holes from "./Holes.ts"
+import * as probedFiles from "./internal/probedFiles.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 
 /** How to check. */
@@ -63,6 +64,7 @@ export const make = (
           MediaUnreadable: ({ detail }) => invalid({ expected: `a video of ${frameCount} frames`, found: detail }),
           ProcessError: (error) => Effect.fail(OutputCheck.failure(job, result, reasonOf(error)))
         })
+      const state = yield* Effect.option(probedFiles.stateOf(file))
       const media = yield* read(MediaProbe.probe(ffmpeg, file, { decode: options?.decode ?? "keyframes" }))
       // The rate is held against the timestamps: as words, "60/2" and "30" would differ.
       const { fps, ...others } = job.meta.format
@@ -78,6 +80,7 @@ export const make = (
           found: `${Holes.smallest} or more zero bytes in a row, which ${media.video?.codec} never has`
         })
       }
+      if (Option.isSome(state)) (yield* probedFiles.ProbedFiles).keep(state.value.identity, media)
       const known = Option.isNone(rate) ? found : { ...found, fps: FrameRate.format(rate.value) }
       return { ...output, frames: frameCount, format: known }
     })

@@ -20,6 +20,7 @@ import * as JoinedSound from "../JoinedSound.ts"
 import * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
 import * as Reencode from "../Reencode.ts"
+import * as probedFiles from "./probedFiles.ts"
 import { cannotJoin, failWith, toolBroken } from "./stitchFailure.ts"
 import * as workFolder from "./workFolder.ts"
 
@@ -69,10 +70,17 @@ export const read = <E>(
         { concurrency: 8 }
       )
       const links = files.map(({ link }) => link)
-      const probed = yield* probeAll(reader, outputs, links)
+      const probed = yield* probeAll(reader, outputs, files)
       const made =
         reader.reencode === undefined ? links : yield* encodeAll(reader, reader.reencode, outputs, links, probed)
-      const media = made === links ? probed : yield* probeAll(reader, outputs, made)
+      const media =
+        made === links
+          ? probed
+          : yield* probeAll(
+              reader,
+              outputs,
+              made.map((link) => ({ link, known: undefined }))
+            )
       for (const [index, output] of outputs.entries()) {
         const found = media[index]
         const file = files[index]
@@ -92,12 +100,25 @@ export const read = <E>(
     yield* Effect.all([taking, reading], { concurrency: "unbounded", discard: true })
   })
 
-const probeAll = (reader: Reader, outputs: ReadonlyArray<ChunkOutput>, files: ReadonlyArray<string>) =>
-  MediaProbe.probeAll(reader.ffmpeg, files, (index, { detail }) => {
-    const chunkId = outputs[index]?.chunkId
-    const reason = new ChunkInvalid({ expected: "a .mov, .mp4, .mkv or .webm video", found: detail })
-    return new StitchError({ reason, ...(chunkId === undefined ? {} : { chunkId }) })
-  }).pipe(Effect.catchTag("ProcessError", toolBroken))
+/** Reads those of which nothing is known. */
+const probeAll = Effect.fnUntraced(function* (
+  reader: Reader,
+  outputs: ReadonlyArray<ChunkOutput>,
+  files: ReadonlyArray<{ readonly link: string; readonly known: MediaProbe.Media | undefined }>
+): Effect.fn.Return<ReadonlyArray<MediaProbe.Media>, StitchError> {
+  const unknown = files.flatMap(({ known, link }, index) => (known === undefined ? [{ link, index }] : []))
+  const read = yield* MediaProbe.probeAll(
+    reader.ffmpeg,
+    unknown.map(({ link }) => link),
+    (position, { detail }) => {
+      const chunkId = outputs[unknown[position]?.index ?? -1]?.chunkId
+      const reason = new ChunkInvalid({ expected: "a .mov, .mp4, .mkv or .webm video", found: detail })
+      return new StitchError({ reason, ...(chunkId === undefined ? {} : { chunkId }) })
+    }
+  ).pipe(Effect.catchTag("ProcessError", toolBroken))
+  const rest = read.values()
+  return files.flatMap(({ known }) => known ?? rest.next().value ?? [])
+})
 
 /** One after the other: an encoder takes all of a machine. */
 const encodeAll = (
@@ -121,29 +142,39 @@ const encodeAll = (
 const sizeOf = (file: string): Effect.Effect<number> =>
   Effect.map(Effect.orDie(Effect.tryPromise(() => fs.stat(file))), ({ size }) => size)
 
+/** A chunk's file, and what is known of what it holds. */
+interface LocalFile {
+  readonly path: string
+  readonly bytes: number
+  readonly known: MediaProbe.Media | undefined
+}
+
 const localFile = Effect.fnUntraced(function* (
   { workspace }: Reader,
   request: StitchRequest,
   output: ChunkOutput
-): Effect.fn.Return<{ readonly path: string; readonly bytes: number }, StitchError> {
+): Effect.fn.Return<LocalFile, StitchError> {
   const invalid = (found: string) =>
     failWith(new ChunkInvalid({ expected: `a file at ${output.location}`, found }), output.chunkId)
   const file = yield* workspace.locate(output).pipe(Effect.catch((error) => invalid(error.message)))
-  const stat = yield* Effect.tryPromise(() => fs.stat(file)).pipe(
-    Effect.catch((error) =>
-      workFolder.codeOf(error) === "ENOENT" ? invalid("no file") : invalid(workFolder.detailOf(error))
+  const state = yield* probedFiles
+    .stateOf(file)
+    .pipe(
+      Effect.catch((error) =>
+        workFolder.codeOf(error) === "ENOENT" ? invalid("no file") : invalid(workFolder.detailOf(error))
+      )
     )
-  )
-  if (!stat.isFile()) return yield* invalid("something that is no file")
-  if (stat.size === 0) return yield* invalid("an empty file")
-  const there = yield* Effect.option(Effect.tryPromise(() => fs.stat(request.output)))
-  if (there._tag === "Some" && there.value.ino === stat.ino && there.value.dev === stat.dev) {
+  if (!state.isFile) return yield* invalid("something that is no file")
+  if (state.bytes === 0) return yield* invalid("an empty file")
+  const there = yield* Effect.option(probedFiles.stateOf(request.output))
+  if (there._tag === "Some" && there.value.inode === state.inode) {
     return yield* cannotJoin(
       `${request.output} is the output, and this chunk as well: choose another name`,
       output.chunkId
     )
   }
-  return { path: path.resolve(file), bytes: stat.size }
+  const known = (yield* probedFiles.ProbedFiles).take(state.identity)
+  return { path: path.resolve(file), bytes: state.bytes, known }
 })
 
 /** Hashes a file, and fails with `ChunkInvalid` where that is not what came with the chunk. */
