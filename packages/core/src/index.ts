@@ -1,4 +1,5 @@
 export * as AcceptedPrefix from "./AcceptedPrefix.ts"
+export * as AdapterPool from "./AdapterPool.ts"
 export * as ArtifactLayout from "./ArtifactLayout.ts"
 export * as ArtifactStorage from "./ArtifactStorage.ts"
 export * as ChunkPlan from "./ChunkPlan.ts"
