@@ -45,6 +45,9 @@ export interface Options {
 /** After how many losses of workers in a row an adapter is taken for sick. */
 const lossesUntilSick = 3
 
+/** When to ask again, in milliseconds, where adapters do not rest and all slots are taken. */
+const untilSlotMs = 5000
+
 /** The chunks of which a pool knows who has tried them, the latest ones: a retry comes soon, or not at all. */
 const remembered = 4096
 
@@ -212,8 +215,8 @@ const make = (
     const rests = members
       .flatMap(({ sick, throttled }) => [throttled.until - now, sick.until - now])
       .filter((left) => left > 0)
-    const reason = new Throttled(rests.length === 0 ? {} : { retryAfterMs: Math.ceil(Math.min(...rests)) })
-    return WorkerAdapter.failure(info.name, job, reason)
+    const retryAfterMs = rests.length === 0 ? untilSlotMs : Math.ceil(Math.min(...rests))
+    return WorkerAdapter.failure(info.name, job, new Throttled({ retryAfterMs }))
   }
 
   const isPassedOn = ({ reason }: WorkerError): boolean =>
