@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ArtifactStorage, StorageMiddleware } from "@helios-infra/core"
 import { FakeArtifactStorage } from "@helios-infra/testkit"
-import { Effect, Exit, Fiber, Layer, Metric, Option, Stream } from "effect"
+import { Effect, Exit, Fiber, Metric, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { logged, metricsOf } from "./Observed.ts"
 import { settle } from "./TestTime.ts"
@@ -224,7 +224,7 @@ describe("StorageMiddleware.limitRate", () => {
 })
 
 describe("StorageMiddleware.limitTime", () => {
-  const timedOut = (operation: Effect.Effect<unknown, ArtifactStorage.ArtifactError>) =>
+  const timedOut = <A>(operation: Effect.Effect<A, ArtifactStorage.ArtifactError>) =>
     Effect.gen(function* () {
       const running = yield* Effect.forkChild(Effect.flip(operation))
       yield* TestClock.adjust("9 seconds")
