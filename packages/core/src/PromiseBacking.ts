@@ -23,7 +23,9 @@ import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
 import type { VideoStitcher as PlainStitcher } from "./promise/VideoStitcher.ts"
+import type { WorkerAdapter as PlainAdapter } from "./promise/WorkerAdapter.ts"
 import type { VideoStitcher } from "./VideoStitcher.ts"
+import type { WorkerAdapter } from "./WorkerAdapter.ts"
 import type { Workspace, WorkspaceError } from "./Workspace.ts"
 
 /** The layer of a job's files. */
@@ -38,6 +40,10 @@ export type StorageLayer = Layer.Layer<ArtifactStorage, ArtifactError>
 /** The layer of a stitcher, which reads chunks where the job's files are. */
 export type StitcherLayer = Layer.Layer<VideoStitcher, never, Workspace>
 
+/** An adapter as core runs attempts with it. */
+export type AdapterService = WorkerAdapter["Service"]
+
+const adapters = new WeakMap<object, { readonly kind: PlainAdapter; readonly service: AdapterService }>()
 const workspaces = new WeakMap<object, WorkspaceLayer>()
 const repositories = new WeakMap<object, RepositoryLayer>()
 const storages = new WeakMap<object, StorageLayer>()
@@ -53,6 +59,20 @@ export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => 
 /** The workspace behind what an adapter's `files` gave. */
 export const workspaceOf = (folder: JobFolder): Option.Option<WorkspaceLayer> =>
   Option.fromUndefinedOr(workspaces.get(folder))
+
+/**
+ * Says which service a plain adapter stands for, as long as its method is the one of `kind`: core uses that, which can do
+ * more than the method says, such as end what a dead process left.
+ */
+export const backAdapter = (plain: PlainAdapter, kind: PlainAdapter, service: AdapterService): void => {
+  adapters.set(plain, { kind, service })
+}
+
+/** The service behind a plain adapter. */
+export const adapterOf = (plain: PlainAdapter): Option.Option<AdapterService> => {
+  const backed = adapters.get(plain)
+  return backed !== undefined && backed.kind.execute === plain.execute ? Option.some(backed.service) : Option.none()
+}
 
 /** Says that a plain repository is one that keeps journals: core uses that in place of saving whole jobs. */
 export const backRepository = (plain: object, repository: RepositoryLayer): void => {

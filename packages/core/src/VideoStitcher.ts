@@ -87,6 +87,15 @@ export class ResultInvalid extends Schema.TaggedError<ResultInvalid>()("ResultIn
   }
 }
 
+/** Joining took longer, once the last chunk was there, than somebody allows it: `StitcherMiddleware.limitTime`. */
+export class StitchTimedOut extends Schema.TaggedError<StitchTimedOut>()("StitchTimedOut", {
+  afterMs: Schema.Int
+}) {
+  override get message(): string {
+    return `it was stopped ${this.afterMs} ms after the last chunk was there, the limit that was set for it: raise that, or find out what it waits for`
+  }
+}
+
 /** Every reason for which joining can fail. */
 export const StitchReason = Schema.Union([
   ToolMissing,
@@ -95,7 +104,8 @@ export const StitchReason = Schema.Union([
   CannotJoin,
   OutputUnwritable,
   InputsNotConsumed,
-  ResultInvalid
+  ResultInvalid,
+  StitchTimedOut
 ])
 
 /** The type of {@link StitchReason}. */

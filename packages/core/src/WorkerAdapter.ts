@@ -148,6 +148,8 @@ export interface WorkerAdapterInfo {
   readonly maxDuration?: Duration.Input | undefined
   /** Whether a running attempt always gives a signal within a few seconds. */
   readonly heartbeats?: boolean | undefined
+  /** The adapters that it is made of, where it is made of several; failed attempts name the one that ran them. */
+  readonly members?: ReadonlyArray<WorkerAdapterInfo> | undefined
 }
 
 /** What earlier, dead orchestrators left and `reap` could not end. */

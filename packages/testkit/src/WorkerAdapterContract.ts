@@ -132,6 +132,12 @@ interface Attempt {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/** Who may have run an attempt: of an adapter that is made of several, each of them. */
+const namesOf = ({ members = [], name }: WorkerAdapterInfo): ReadonlyArray<string> => [
+  name,
+  ...members.flatMap(namesOf)
+]
+
 /** One adapter with its rig, and the attempts that were made on it. */
 const bench = Effect.gen(function* () {
   const adapter = yield* WorkerAdapter
@@ -284,7 +290,8 @@ export const make = <E>(implementation: Implementation<E>, options: Options = {}
             if (error.reason._tag !== "RenderFailed") return
             yield* same("the exit code", error.reason.exitCode, 3)
             yield* holds("its last words", error.reason.stderrTail.includes("out of paint"), error.reason.stderrTail)
-            yield* same("the adapter", error.adapter, adapter.info.name)
+            const names = namesOf(adapter.info)
+            yield* holds(`the adapter should be ${names.join(" or ")}`, names.includes(error.adapter), error.adapter)
             yield* same("the job, chunk and attempt", [error.jobId, error.chunkId, error.attempt], ["job-a", 7, 2])
           })
       ),

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { WorkerAdapter } from "../../promise/WorkerAdapter.ts"
+import * as PromiseBacking from "../../PromiseBacking.ts"
 import * as Core from "../../WorkerAdapter.ts"
 import { RenderFailed, WorkerError, WorkerLost, WorkerReason } from "../../WorkerError.ts"
 import * as Defect from "../Defect.ts"
@@ -13,8 +14,12 @@ import * as UserPromise from "./UserPromise.ts"
 /** How much of the end of what a command printed is kept, in characters. */
 const tailLimit = 4096
 
-/** The service. */
-export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
+/** The service: the one behind the adapter where a package backs it with one, else {@link calling}. */
+export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] =>
+  Option.getOrElse(PromiseBacking.adapterOf(adapter), () => calling(adapter))
+
+/** Calls the adapter for every attempt. */
+const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
   const { info = {} } = adapter
   const name = info.name ?? nameOf(adapter)
 
@@ -66,7 +71,8 @@ export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
   })
 }
 
-const nameOf = (adapter: object): string => {
+/** The name of an adapter that says none: that of its class. */
+export const nameOf = (adapter: object): string => {
   const { name } = adapter.constructor
   return name === "" || name === "Object" ? "the worker adapter" : name
 }
