@@ -77,12 +77,15 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         yield* AudioTracks.check(ffmpeg, options?.audioTracks ?? [])
         const known = request.frameCounts === undefined ? yield* collected(request) : told(request, request.frameCounts)
         yield* JoinPlan.checkCounts(request, known.frameCounts)
-        const folder = yield* workFolder.make(request.output)
+        const isSequence = JoinPlan.isSequence(target.container)
+        const folder = yield* workFolder.make(request.output, isSequence ? "folder" : "file")
         const { preview } = options ?? {}
         const began = yield* Clock.monotonicTimeNanos
         if (preview !== undefined) yield* Preview.open(preview, folder)
         const playable = preview && (yield* Effect.forkScoped(Preview.watch(preview, began)))
-        const joined = path.join(folder, `joined.${target.container.extension}`)
+        const joined = path.join(folder, isSequence ? "joined" : `joined.${target.container.extension}`)
+        if (isSequence) yield* workFolder.writing(request.output, () => fs.mkdir(joined))
+        const joinedName = isSequence ? `joined/${JoinPlan.pictureNames(target)}` : path.basename(joined)
         const landed = gate.make<chunkReading.Landed>()
         const plans = makePlans(known.frameCounts, target, options)
 
@@ -115,7 +118,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           )
         const early = known.early && options?.incremental !== false && request.total > 1
         const joining = plans.follow((join) =>
-          joiner.run({ ffmpeg, folder, joined, output: request.output, landed, early }, join)
+          joiner.run({ ffmpeg, folder, joined: joinedName, output: request.output, landed, early }, join)
         )
         const join = early
           ? (yield* Effect.all([joining, reading], { concurrency: "unbounded" }))[0]
@@ -132,11 +135,11 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           plan,
           all.map(({ file }) => file)
         )
-        const { size } = yield* workFolder.writing(request.output, () => fs.stat(joined))
+        const bytes = yield* workFolder.writing(request.output, () => workFolder.sizeOf(joined))
         if (options?.manifest !== undefined) {
           yield* StitchManifest.write(
             options.manifest,
-            StitchManifest.make({ request, plan, media, bytes: size, files: all })
+            StitchManifest.make({ request, plan, media, bytes, files: all })
           )
         }
         yield* Effect.uninterruptible(workFolder.writing(request.output, () => fs.rename(joined, request.output)))
@@ -145,7 +148,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         const endedAt = yield* Clock.monotonicTimeNanos
         return {
           outputFile: request.output,
-          bytes: size,
+          bytes,
           frames: request.frames,
           durationMs: Number(endedAt - startedAt) / 1e6,
           ...(Option.isSome(seen) ? { playableAfterMs: seen.value } : {})

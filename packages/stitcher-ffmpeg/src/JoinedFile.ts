@@ -13,6 +13,7 @@ import type { Misfit } from "./ChunkFit.ts"
 import type * as Ffmpeg from "./Ffmpeg.ts"
 import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
+import * as ImageSequence from "./ImageSequence.ts"
 import * as JoinPlan from "./JoinPlan.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 import * as Reencode from "./Reencode.ts"
@@ -28,7 +29,11 @@ export const verify = Effect.fnUntraced(function* (
   plan: JoinPlan.JoinPlan,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<MediaProbe.Media, StitchError> {
-  const reading = JoinPlan.isMov(plan.container) ? byIndex(ffmpeg, joined) : MediaProbe.probeOwn(ffmpeg, joined)
+  const reading = JoinPlan.isMov(plan.container)
+    ? byIndex(ffmpeg, joined)
+    : JoinPlan.isSequence(plan.container)
+      ? pictures(ffmpeg, joined, plan)
+      : MediaProbe.probe(ffmpeg, joined)
   const media = yield* reading.pipe(
     Effect.catchTags({
       MediaUnreadable: ({ detail }) =>
@@ -60,6 +65,15 @@ const byIndex = Effect.fnUntraced(function* (
   }
 })
 
+const pictures = Effect.fnUntraced(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  joined: string,
+  { rate }: JoinPlan.JoinPlan
+): Effect.fn.Return<MediaProbe.Media, MediaProbe.MediaUnreadable | ProcessError> {
+  const sequence = yield* ImageSequence.read(joined)
+  return yield* MediaProbe.probe(ffmpeg, joined, { input: ImageSequence.inputArgs(sequence, rate) })
+})
+
 /** The first thing that is not as planned, or `undefined`. */
 export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit | undefined => {
   const { audio, streams, video } = media
@@ -71,15 +85,17 @@ export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit
     }
   }
   const { audio: _, ...copied } = plan.first.format
-  const { drawn, extension } = plan.container
+  const { drawn } = plan.container
   // What is drawn again keeps its size alone.
   const { height, width } = copied
-  const drawnAs = {
-    codec: extension,
-    ...(width === undefined ? {} : { width }),
-    ...(height === undefined ? {} : { height })
-  }
-  const picture = drawn === undefined ? copied : drawnAs
+  const picture =
+    drawn === undefined
+      ? copied
+      : {
+          codec: drawn.codec,
+          ...(width === undefined ? {} : { width }),
+          ...(height === undefined ? {} : { height })
+        }
   return (
     frameMisfit(video, plan) ??
     // A .gif does not say how long it is, beyond how long each frame is.

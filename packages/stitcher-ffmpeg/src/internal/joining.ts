@@ -29,7 +29,7 @@ export interface Joining {
   readonly ffmpeg: Ffmpeg.Ffmpeg
   /** The folder of the stitch. */
   readonly folder: string
-  /** The file to make, in that folder. */
+  /** The name of the file to make, in that folder, as ffmpeg takes it. */
   readonly joined: string
   /** The final file, for what is said of it. */
   readonly output: string
@@ -54,10 +54,9 @@ export const run = Effect.fnUntraced(function* (
   while (true) {
     // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
     const ended = yield* ffmpeg
-      .run(
-        [...input, ...JoinPlan.previewArgs(join), ...JoinPlan.outputArgs(join, index), "-y", path.basename(joined)],
-        { cwd: folder }
-      )
+      .run([...input, ...JoinPlan.previewArgs(join), ...JoinPlan.outputArgs(join, index), "-y", joined], {
+        cwd: folder
+      })
       .pipe(Effect.catchTag("ProcessError", toolBroken), Effect.raceFirst(Deferred.await(lost)))
     // Older builds exit with 0 when the end of the file could not be written.
     const full = ended.errors.find((error) => /No space left on device|Disk quota exceeded|File too large/.test(error))
@@ -85,11 +84,12 @@ const inputOf = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<string>, StitchError, Scope> {
   const { early, landed, output } = joining
   const only = landed.values[0]
-  const { sound } = join
+  const { container, first, sound } = join
+  const decoder = container.drawn === undefined ? [] : MediaProbe.decoderArgs(first.video)
   const tracks = AudioTracks.inputs(sound?.tracks ?? [])
   // The concat demuxer takes what an encoder puts before the first sample for a part of the video.
   if (only !== undefined && join.frameCounts.length === 1) {
-    return [...MediaProbe.confined, "-i", path.basename(only.file), ...tracks]
+    return [...MediaProbe.confined, ...decoder, "-i", path.basename(only.file), ...tracks]
   }
   const assembled = sound?.from === "assembled" ? sound : undefined
   const server =
@@ -119,7 +119,9 @@ const inputOf = Effect.fnUntraced(function* (
     ...listed(MediaProbe.containers),
     // Decoding times are made anew from the display times: a chunk of one or two frames has no B-frames to wait for, so
     // that its own would overlap with its neighbours'.
-    ..."-fflags +igndts -f concat -i chunks.ffconcat".split(" "),
+    ..."-fflags +igndts -f concat".split(" "),
+    ...decoder,
+    ..."-i chunks.ffconcat".split(" "),
     ...(assembled === undefined ? [] : [...listed("au"), ..."-f concat -i sound.ffconcat".split(" ")]),
     ...tracks
   ]
