@@ -78,15 +78,12 @@ const keeps = (video: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean
 
 /**
  * Whether every frame of a `.gif` is shown for the hundredths of a second that are nearest to a frame's length: what writers
- * do that do not even out the rounding, so that 30 frames take 0.9 s. When it is encoded, each gets its place.
+ * do that do not even out the rounding, so that 30 frames take 0.9 s. When it is encoded, each gets its place. How long the
+ * last one is shown, writers have to guess.
  */
-const isSteady = ({ lastDuration, tick, timestamps }: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean => {
+const isSteady = ({ tick, timestamps }: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean => {
   const delay = Math.round(FrameGrid.unitsOf(rate, 1, tick.denominator) / tick.numerator)
-  const isDelay = (ticks: number) => ticks === delay
-  return (
-    timestamps.every((at, frame) => frame === 0 || isDelay(at - (timestamps[frame - 1] ?? 0))) &&
-    (timestamps.length > 1 || isDelay(lastDuration))
-  )
+  return timestamps.every((at, frame) => frame === 0 || at - (timestamps[frame - 1] ?? 0) === delay)
 }
 
 const describeRate = (video: MediaProbe.VideoTrack): string =>

@@ -152,6 +152,9 @@ export const begin = Effect.fnUntraced(function* (
   options?: Options
 ): Effect.fn.Return<Join, StitchError> {
   const { container, rate } = target
+  if (first.video.codec === "gif") {
+    return yield* cannotJoin(`.gif files are no video: name the output .gif, ${Reencode.hint}`)
+  }
   if (container.codecs?.includes(first.video.codec) === false) {
     return yield* cannotJoin(
       `.${container.extension} files cannot hold ${first.video.codec} video: name the output ${first.video.codec === "vp8" ? ".webm" : ".mov"} or .mkv, ${Reencode.hint}`
@@ -161,9 +164,6 @@ export const begin = Effect.fnUntraced(function* (
     return yield* cannotJoin(
       `the chunks' timestamps are rounded (one tick is ${first.video.tick.numerator}/${first.video.tick.denominator} s): render the chunks as .mov or .mp4, or name the output .mkv, ${Reencode.hint}`
     )
-  }
-  if (first.video.codec === "gif") {
-    return yield* cannotJoin(`.gif files are no video: name the output .gif, ${Reencode.hint}`)
   }
   if (container.extension === "gif" && rate.numerator > mostDrawn * rate.denominator) {
     return yield* cannotJoin(
@@ -280,7 +280,11 @@ export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<stri
 // Frames are where their number puts them, so that none is dropped or doubled for a time that was rounded.
 const drawnArgs = ({ args, isSequence }: Drawn, { rate }: Join): ReadonlyArray<string> =>
   isSequence
-    ? ["-vf", `settb=${rate.denominator}/${rate.numerator},setpts=N`, "-r", FrameRate.format(rate), ...args]
+    ? [
+        ...["-vf", `settb=${rate.denominator}/${rate.numerator},setpts=N`],
+        ...["-vsync", "vfr", "-r", FrameRate.format(rate)],
+        ...args
+      ]
     : args
 
 /** The names of pictures in a folder, as ffmpeg writes them. The first is 0. */

@@ -28,7 +28,7 @@ export interface Options {
 
 /** The video that it is the sound of. */
 export interface Video {
-  readonly container: { readonly audioCodec?: string }
+  readonly container: { readonly extension: string; readonly audioCodec?: string }
   readonly rate: FrameRate.FrameRate
   readonly frames: number
   /** How many frames each chunk has, in frame order. */
@@ -88,7 +88,9 @@ export const assembled = ({ container, frames, options, rate }: Video, track: Me
     codec,
     bitrate: isPlain ? undefined : (options?.audioBitrate ?? "192k"),
     samples: FrameRate.samples(frames, rate, track.sampleRate),
-    tolerance: isPlain ? 0 : (blockOf[codec] ?? largestBlock)
+    tolerance: isPlain
+      ? 0
+      : (blockOf[codec] ?? largestBlock) + (container.extension === "mkv" ? (delayOf[codec] ?? 0) : 0)
   }
 }
 
@@ -183,6 +185,9 @@ const encoders: Readonly<Record<string, string>> = {
 /** The samples that an encoder's last block can have over, for the codecs that it is known of. */
 const blockOf: Readonly<Record<string, number>> = { aac: 1024, flac: 0, alac: 0 }
 const largestBlock = 4096
+
+/** What encoders put before the first sample, which old builds do not declare in Matroska: it is heard before the picture. */
+const delayOf: Readonly<Record<string, number>> = { aac: 1024 }
 
 /** How many samples a packet has, for the codecs that it is known of. */
 const packetOf: Readonly<Record<string, number>> = { aac: 1024, copy: 1024, libmp3lame: 1152 }

@@ -56,7 +56,8 @@ export const run = Effect.fn("Reencode.run")(function* (
       // Frames are where their number puts them: that there are all of them, the check of the chunk will say.
       "-vf",
       `settb=${rate.denominator}/${rate.numerator},setpts=N`,
-      "-r",
+      // Not doubled either, for a length that says otherwise.
+      ..."-vsync vfr -r".split(" "),
       FrameRate.format(rate),
       "-c:v",
       codec,

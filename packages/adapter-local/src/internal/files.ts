@@ -58,3 +58,17 @@ export const realpathOfExisting = (target: string): Effect.Effect<string, FileEr
 /** Removes a file or a whole folder if it is there; what cannot be removed stays. */
 export const discard = (target: string): Effect.Effect<void> =>
   Effect.ignore(file(() => fs.rm(target, { recursive: true, force: true })))
+
+/** How large an output is: a file, or a folder with all files in it. None where there is neither. */
+export const outputSize = (target: string): Effect.Effect<number | undefined, FileError> =>
+  Effect.flatMap(ifThere(file(() => fs.stat(target))), (found) => {
+    if (found?.isDirectory() !== true) return Effect.succeed(found?.isFile() === true ? found.size : undefined)
+    return file(() => fs.readdir(target)).pipe(
+      Effect.flatMap(Effect.forEach((name) => outputSize(path.join(target, name)), { concurrency: 16 })),
+      Effect.map((sizes) => sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0))
+    )
+  })
+
+/** Whether there is a folder of that name. */
+export const isFolder = (target: string): Effect.Effect<boolean, FileError> =>
+  Effect.map(ifThere(file(() => fs.stat(target))), (found) => found?.isDirectory() === true)

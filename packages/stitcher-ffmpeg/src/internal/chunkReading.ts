@@ -6,11 +6,11 @@ import { ChunkInvalid, type ChunkOutput, StitchError, type StitchRequest } from 
 import type * as Workspace from "@helios-infra/core/Workspace"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { pipeline } from "node:stream/promises"
 import * as ChunkFit from "../ChunkFit.ts"
@@ -166,9 +166,12 @@ const encode = (
 ): Effect.Effect<string, StitchError> => {
   const { audio, video } = media ?? {}
   const how = reencode ?? (video?.codec === "gif" && container.drawn !== undefined ? Reencode.lossless : undefined)
-  if (how === undefined || sequence !== undefined || video === undefined) return Effect.succeed(file)
-  const open = ChunkFit.openGop(video)
-  if (open !== undefined) return failWith(new ChunkInvalid(open), chunkId)
+  if (how === undefined || sequence !== undefined || media === undefined) return Effect.succeed(file)
+  // What is encoded is on the grid, wherever it was before.
+  const misfit = ChunkFit.misfit(media, frameCount, Option.some(rate))
+  if (misfit !== undefined || video === undefined) {
+    return failWith(new ChunkInvalid(misfit ?? { expected: "a video stream", found: "none" }), chunkId)
+  }
   const refusal = audio === undefined ? undefined : JoinedSound.refusal({ rate }, audio, frameCount)
   if (refusal !== undefined) return cannotJoin(refusal, chunkId)
   const samples = audio && Math.round(FrameGrid.unitsOf(rate, frameCount, audio.sampleRate))
