@@ -64,8 +64,8 @@ export interface Drawn {
 /** A chunk that was read, and is what the job file says of it. */
 export interface Chunk {
   readonly output: ChunkOutput
-  /** Its picture, without the frames' times: these are on the grid. */
-  readonly video: Omit<MediaProbe.VideoTrack, "timestamps">
+  /** Its picture, without the frames' times: these are on the grid, from `start` (in seconds) on. */
+  readonly video: Omit<MediaProbe.VideoTrack, "timestamps"> & { readonly start: number }
   readonly audio: MediaProbe.AudioTrack | undefined
   readonly format: VideoFormat.VideoFormat
 }
@@ -138,7 +138,9 @@ export const chunkOf = (
   if (misfit !== undefined) return failWith(new ChunkInvalid(misfit), output.chunkId)
   const { audio } = media
   if (media.video === undefined) return Effect.die("a chunk without video fits nothing")
-  const { timestamps: _, ...video } = media.video
+  const { timestamps, ...picture } = media.video
+  const start = ((timestamps[0] ?? 0) * picture.tick.numerator) / picture.tick.denominator
+  const video = { ...picture, start }
   // Its rate is known to be the job's; coarse timestamps alone might not tell.
   const { fps: __, ...format } = MediaProbe.formatOf(media)
   return Effect.succeed({ output, video, audio, format })
@@ -235,14 +237,18 @@ export const complete = (join: Join, chunks: ReadonlyArray<Chunk>): JoinPlan => 
  * The list for the concat demuxer; `files` are its chunks, in words that need no quotes. Without a `duration` ffmpeg would
  * take each chunk's length from its header, where it is rounded up to a millisecond. Positions are rounded, not lengths,
  * so that nothing adds up.
+ *
+ * A chunk counts from its first packet, which is one of sound where an encoder puts something before the first sample.
+ * Sound that is not read from the chunks must not move their picture: there, each counts from where its picture begins.
  */
-export const concatList = ({ frameCounts, rate }: Join, files: (index: number) => string): string => {
+export const concatList = ({ first, frameCounts, rate, sound }: Join, files: (index: number) => string): string => {
   const lines = ["ffconcat version 1.0"]
+  const from = sound?.from === "assembled" ? [`inpoint ${first.video.start.toFixed(6)}`] : []
   let frames = 0
   for (const [index, frameCount] of frameCounts.entries()) {
     const next = frames + frameCount
     const length = FrameRate.microseconds(next, rate) - FrameRate.microseconds(frames, rate)
-    lines.push(`file ${files(index)}`, `duration ${(length / 1_000_000).toFixed(6)}`)
+    lines.push(`file ${files(index)}`, ...from, `duration ${(length / 1_000_000).toFixed(6)}`)
     frames = next
   }
   return `${lines.join("\n")}\n`

@@ -9,7 +9,7 @@ import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import { ResultInvalid, type StitchError } from "@helios-infra/core/VideoStitcher"
 import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Effect from "effect/Effect"
-import type { Misfit } from "./ChunkFit.ts"
+import * as ChunkFit from "./ChunkFit.ts"
 import type * as Ffmpeg from "./Ffmpeg.ts"
 import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
@@ -57,10 +57,17 @@ const byIndex = Effect.fnUntraced(function* (
   const picture = tracks.find(({ kind }) => kind === "Video")
   const sound = tracks.find(({ kind }) => kind === "Audio")
   const { audio, video } = media
+  // The index has a frame's place among the others; where the first is beside the sound, only the header says.
+  const late = (video?.timestamps[0] ?? 0) - (picture?.timestamps[0] ?? 0)
   return {
     ...media,
     video: video &&
-      picture && { ...video, tick: picture.tick, timestamps: picture.timestamps, lastDuration: picture.lastDuration },
+      picture && {
+        ...video,
+        tick: picture.tick,
+        timestamps: picture.timestamps.map((at) => at + late),
+        lastDuration: picture.lastDuration
+      },
     audio: audio && sound && { ...audio, samples: (sound.length * audio.sampleRate) / sound.tick.denominator }
   }
 })
@@ -75,7 +82,7 @@ const pictures = Effect.fnUntraced(function* (
 })
 
 /** The first thing that is not as planned, or `undefined`. */
-export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit | undefined => {
+export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): ChunkFit.Misfit | undefined => {
   const { audio, streams, video } = media
   const sounds = plan.sound === undefined ? 0 : 1
   if (video === undefined || streams.video !== 1 || streams.audio !== sounds) {
@@ -101,14 +108,14 @@ export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit
     // A .gif does not say how long it is, beyond how long each frame is.
     (drawn === undefined ? lengthMisfit(media, plan) : undefined) ??
     VideoFormat.difference(picture, MediaProbe.formatOf(media)) ??
-    (audio === undefined ? undefined : soundMisfit(audio, plan))
+    (audio === undefined ? undefined : (soundMisfit(audio, plan) ?? startMisfit(video, audio, plan)))
   )
 }
 
 const frameMisfit = (
   { lastDuration, tick, timestamps }: MediaProbe.VideoTrack,
   { frames, rate }: JoinPlan.JoinPlan
-): Misfit | undefined => {
+): ChunkFit.Misfit | undefined => {
   if (timestamps.length !== frames) return { expected: `${frames} frames`, found: `${timestamps.length} frames` }
   const off = FrameGrid.firstOffGrid(rate, tick, timestamps)
   if (off !== undefined) {
@@ -127,7 +134,7 @@ const frameMisfit = (
 const lengthMisfit = (
   { audio, seconds, start }: MediaProbe.Media,
   { frames, rate, sound }: JoinPlan.JoinPlan
-): Misfit | undefined => {
+): ChunkFit.Misfit | undefined => {
   // The header rounds to hundredths, and sound may be a block longer than the picture.
   const length = FrameGrid.unitsOf(rate, frames, 1)
   const over = seconds - length
@@ -138,7 +145,7 @@ const lengthMisfit = (
     : { expected: `a length of ${length.toFixed(3)} s`, found: `${seconds} s` }
 }
 
-const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan): Misfit | undefined => {
+const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan): ChunkFit.Misfit | undefined => {
   if (sound === undefined) return undefined
   // An encoder may know other rates than that of the chunks.
   const scale = audio.sampleRate / sound.track.sampleRate
@@ -148,6 +155,23 @@ const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan)
     : {
         expected: `${samples} samples${tolerance === 0 ? "" : ` (and ${tolerance} over at most)`}`,
         found: `${audio.samples} samples`
+      }
+}
+
+/** Sound that is copied brings what its encoder put before the first sample; elsewhere that can only be too early. */
+const startMisfit = (
+  { tick, timestamps }: MediaProbe.VideoTrack,
+  { sampleRate, start }: MediaProbe.AudioTrack,
+  { sound }: JoinPlan.JoinPlan
+): ChunkFit.Misfit | undefined => {
+  if (sound === undefined || sound.from === "copied") return undefined
+  const late = start / sampleRate - ((timestamps[0] ?? 0) * tick.numerator) / tick.denominator
+  const rounding = ChunkFit.maxDrift + tick.numerator / tick.denominator
+  return late <= rounding && late >= -rounding - sound.delay / sampleRate
+    ? undefined
+    : {
+        expected: "sound and picture that start together",
+        found: `sound that starts ${Math.abs(late * 1000).toFixed(1)} ms ${late > 0 ? "later" : "earlier"}`
       }
 }
 
