@@ -120,7 +120,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         const joining = plans.follow((join) =>
           joiner.run({ ffmpeg, folder, joined: joinedName, output: request.output, landed, early }, join)
         )
-        const join = early
+        const { done, join } = early
           ? (yield* Effect.all([joining, reading], { concurrency: "unbounded" }))[0]
           : yield* Effect.andThen(reading, joining)
 
@@ -133,7 +133,8 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           ffmpeg,
           joined,
           plan,
-          all.map(({ file }) => file)
+          all.map(({ file }) => file),
+          done
         )
         const bytes = yield* workFolder.writing(request.output, () => workFolder.sizeOf(joined))
         if (options?.manifest !== undefined) {
@@ -212,16 +213,16 @@ const makePlans = (frameCounts: ReadonlyArray<number>, target: JoinPlan.Target, 
     if (changed) versions.open(version++, next)
   })
 
-  /** Joins by the first version, and from the start by a later one when there is one; gives that which it ended with. */
-  const follow = Effect.fnUntraced(function* (
-    run: (join: JoinPlan.Join) => Effect.Effect<void, StitchError, Scope>
-  ): Effect.fn.Return<JoinPlan.Join, StitchError> {
+  /** Joins by the first version, and from the start by a later one when there is one; gives that which it ended with, and what came of it. */
+  const follow = Effect.fnUntraced(function* <A>(
+    run: (join: JoinPlan.Join) => Effect.Effect<A, StitchError, Scope>
+  ): Effect.fn.Return<{ readonly join: JoinPlan.Join; readonly done: A }, StitchError> {
     let join = yield* versions.at(0)
     for (let next = 1; ; next++) {
-      const newer = versions.values[next]
-      if (newer === undefined) {
-        yield* Effect.raceFirst(Effect.scoped(run(join)), Effect.asVoid(versions.at(next)))
-        if (versions.values[next] === undefined) return join
+      if (versions.values[next] === undefined) {
+        const running = Effect.map(Effect.scoped(run(join)), Option.some)
+        const done = yield* Effect.raceFirst(running, Effect.as(versions.at(next), Option.none<A>()))
+        if (versions.values[next] === undefined && Option.isSome(done)) return { join, done: done.value }
       }
       join = versions.values[next] ?? join
     }

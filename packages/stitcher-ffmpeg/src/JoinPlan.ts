@@ -303,6 +303,9 @@ export const isSequence = ({ drawn }: Container): boolean => drawn?.isSequence =
 /** Whether a container has its index in one place: `.mp4` and `.mov`. */
 export const isMov = ({ extension }: Container): boolean => extension === "mp4" || extension === "mov"
 
+/** Whether a container has its index spread over it: `.mkv` and `.webm`. */
+export const isMatroska = ({ extension }: Container): boolean => extension === "mkv" || extension === "webm"
+
 // What one frame, one packet of sound and one seam can take of an index at most, in bytes: size, place (64 bits) and run of
 // a frame, whether it is a key frame, and how late it is shown; the same of a packet; lengths that change at a seam.
 const indexOfFrame = 4 + 8 + 12 + 4 + 8

@@ -1,9 +1,10 @@
 /**
  * Whether a joined file is what its plan says: its streams, each frame's place, its length, its sound.
  *
- * ffmpeg reports success for joins that lose frames, so the file itself is looked at again: the index of `.mp4` and `.mov`,
- * which takes as long for a long film as for a short one; every packet of others, which have no such index. Pictures are the
- * chunks' own, packet by packet, and were checked there. It repairs nothing.
+ * ffmpeg reports success for joins that lose frames, so the file itself is looked at again, in a way that takes as long for a
+ * long film as for a short one: by the index of `.mp4` and `.mov`, by the heads of the blocks of `.mkv` and `.webm`, which can
+ * be looked at while they are written. Others are read whole. Pictures are the chunks' own, packet by packet, and were
+ * checked there. It repairs nothing.
  */
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import { ResultInvalid, type StitchError } from "@helios-infra/core/VideoStitcher"
@@ -15,25 +16,30 @@ import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
 import * as ImageSequence from "./ImageSequence.ts"
 import * as JoinPlan from "./JoinPlan.ts"
+import * as MatroskaIndex from "./MatroskaIndex.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 import * as Reencode from "./Reencode.ts"
 import * as MovIndex from "./MovIndex.ts"
 
 /**
- * Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks. Gives what it has
- * read.
+ * Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks, `follower` is what
+ * has looked at it while it was written. Gives what it has read.
  */
 export const verify = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
   plan: JoinPlan.JoinPlan,
-  files: ReadonlyArray<string>
+  files: ReadonlyArray<string>,
+  follower?: MatroskaIndex.Follower
 ): Effect.fn.Return<MediaProbe.Media, StitchError> {
-  const reading = JoinPlan.isMov(plan.container)
-    ? byIndex(ffmpeg, joined)
-    : JoinPlan.isSequence(plan.container)
-      ? pictures(ffmpeg, joined, plan)
-      : MediaProbe.probe(ffmpeg, joined)
+  const { container } = plan
+  const reading = JoinPlan.isMov(container)
+    ? byIndex(ffmpeg, joined, MovIndex.read(joined))
+    : JoinPlan.isMatroska(container)
+      ? byIndex(ffmpeg, joined, follower?.finish ?? MatroskaIndex.read(joined))
+      : JoinPlan.isSequence(container)
+        ? pictures(ffmpeg, joined, plan)
+        : MediaProbe.probe(ffmpeg, joined)
   const media = yield* reading.pipe(
     Effect.catchTags({
       MediaUnreadable: ({ detail }) =>
@@ -47,16 +53,29 @@ export const verify = Effect.fnUntraced(function* (
   return media
 })
 
-/** What `MediaProbe` would read of a file, from its header and its index. */
+/** What an index says of a stream. */
+interface Track extends Pick<MatroskaIndex.Track, "kind" | "lastDuration" | "tick" | "timestamps"> {
+  readonly samples?: number | undefined
+  readonly length?: number
+}
+
+/** What `MediaProbe` would read of a file, from its header and its index; it is read whole where these do not say. */
 const byIndex = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
-  joined: string
+  joined: string,
+  index: Effect.Effect<ReadonlyArray<Track>, MediaProbe.MediaUnreadable>
 ): Effect.fn.Return<MediaProbe.Media, MediaProbe.MediaUnreadable | ProcessError> {
-  const tracks = yield* MovIndex.read(joined)
-  const media = yield* MediaProbe.probeHeader(ffmpeg, joined)
+  const tracks = yield* index
   const picture = tracks.find(({ kind }) => kind === "Video")
   const sound = tracks.find(({ kind }) => kind === "Audio")
+  const media = yield* MediaProbe.probeHeader(ffmpeg, joined)
   const { audio, video } = media
+  const samples =
+    sound?.samples ??
+    (sound?.length === undefined || audio === undefined
+      ? undefined
+      : (sound.length * audio.sampleRate) / sound.tick.denominator)
+  if (audio !== undefined && samples === undefined) return yield* MediaProbe.probe(ffmpeg, joined)
   // The index has a frame's place among the others; where the first is beside the sound, only the header says.
   const late = (video?.timestamps[0] ?? 0) - (picture?.timestamps[0] ?? 0)
   return {
@@ -68,7 +87,7 @@ const byIndex = Effect.fnUntraced(function* (
         timestamps: picture.timestamps.map((at) => at + late),
         lastDuration: picture.lastDuration
       },
-    audio: audio && sound && { ...audio, samples: (sound.length * audio.sampleRate) / sound.tick.denominator }
+    audio: audio && samples !== undefined ? { ...audio, samples } : undefined
   }
 })
 

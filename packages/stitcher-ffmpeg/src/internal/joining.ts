@@ -16,6 +16,7 @@ import * as path from "node:path"
 import * as AudioTracks from "../AudioTracks.ts"
 import * as Ffmpeg from "../Ffmpeg.ts"
 import * as JoinPlan from "../JoinPlan.ts"
+import * as MatroskaIndex from "../MatroskaIndex.ts"
 import * as MediaProbe from "../MediaProbe.ts"
 import type { Landed } from "./chunkReading.ts"
 import type { Gate } from "./gate.ts"
@@ -41,23 +42,34 @@ export interface Joining {
 /** How often ffmpeg is started again when it has died. */
 const restarts = 2
 
-/** Joins. Fails with `ToolFailed`, `OutputUnwritable`, or `ChunkInvalid` when a chunk is gone before it was read. */
+/** How often a file is looked at while it is written. */
+const lookEvery = "500 millis"
+
+/**
+ * Joins. Fails with `ToolFailed`, `OutputUnwritable`, or `ChunkInvalid` when a chunk is gone before it was read. Gives what has
+ * looked at the file while it was written, where its index is spread over it.
+ */
 export const run = Effect.fnUntraced(function* (
   joining: Joining,
   join: JoinPlan.Join
-): Effect.fn.Return<void, StitchError, Scope> {
+): Effect.fn.Return<MatroskaIndex.Follower | undefined, StitchError, Scope> {
   const { ffmpeg, folder, joined, output } = joining
   const lost = yield* Deferred.make<never, StitchError>()
   const input = yield* inputOf(joining, join, lost)
   let index: "reserved" | "moved" = "reserved"
   let left = restarts
   while (true) {
+    const follower = yield* JoinPlan.isMatroska(join.container) ? followed(joining) : Effect.undefined
     // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
     const ended = yield* ffmpeg
       .run([...input, ...JoinPlan.previewArgs(join), ...JoinPlan.outputArgs(join, index), "-y", joined], {
         cwd: folder
       })
-      .pipe(Effect.catchTag("ProcessError", toolBroken), Effect.raceFirst(Deferred.await(lost)))
+      .pipe(
+        Effect.catchTag("ProcessError", toolBroken),
+        Effect.raceFirst(Deferred.await(lost)),
+        Effect.raceFirst(follower === undefined ? Effect.never : looking(follower))
+      )
     // Older builds exit with 0 when the end of the file could not be written.
     const full = ended.errors.find((error) => /No space left on device|Disk quota exceeded|File too large/.test(error))
     if (full !== undefined) return yield* failWith(new OutputUnwritable({ path: output, detail: full }))
@@ -66,7 +78,7 @@ export const run = Effect.fnUntraced(function* (
       continue
     }
     const complete = join.frameCounts.every((_, chunk) => joining.landed.values[chunk] !== undefined)
-    if (ended.exitCode === 0 && complete) return
+    if (ended.exitCode === 0 && complete) return follower
     const lacking = yield* Ffmpeg.lacking(ffmpeg, ended).pipe(Effect.catchTag("ProcessError", toolBroken))
     if (lacking !== undefined) return yield* failWith(new ToolMissing({ fix: lacking }))
     if (left === 0) {
@@ -76,6 +88,19 @@ export const run = Effect.fnUntraced(function* (
     yield* Effect.logWarning(`ffmpeg is started again: ${Ffmpeg.describe(ended)}`)
   }
 })
+
+/** Follows the file that ffmpeg is about to write, and not what an earlier one has left. */
+const followed = ({ folder, joined, output }: Joining): Effect.Effect<MatroskaIndex.Follower, StitchError> => {
+  const file = path.join(folder, joined)
+  return Effect.andThen(
+    workFolder.writing(output, () => fs.rm(file, { force: true })),
+    MatroskaIndex.follow(file)
+  )
+}
+
+/** What is wrong with it, the end will say. */
+const looking = ({ advance }: MatroskaIndex.Follower): Effect.Effect<never> =>
+  Effect.forever(Effect.andThen(Effect.sleep(lookEvery), Effect.ignore(advance)))
 
 const inputOf = Effect.fnUntraced(function* (
   joining: Joining,
