@@ -175,7 +175,7 @@ export const begin = Effect.fnUntraced(function* (
   const join = { ...target, first, frameCounts, faststart: options?.faststart ?? true, options }
   const { audio, output } = first
   yield* checkSound(join, first)
-  if (options?.preview !== undefined) yield* Preview.checkCodec(first.video.codec)
+  if (options?.preview !== undefined) yield* Preview.checkCodec(first.video.codec, options.preview)
   return {
     ...join,
     sound: container.drawn === undefined ? JoinedSound.of(join, audio) : undefined,
@@ -280,7 +280,8 @@ export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<stri
         ..."-c:v copy -max_muxing_queue_size 65536 -map".split(" "),
         `0:${first.video.index}`,
         ...(sound === undefined ? [] : JoinedSound.previewArgs(sound)),
-        ...Preview.outputArgs
+        ...(options.preview.format === "mp4" && first.video.codec === "hevc" ? ["-tag:v", "hvc1"] : []),
+        ...Preview.outputArgs(options.preview)
       ]
 
 // Frames are where their number puts them, so that none is dropped or doubled for a time that was rounded.
