@@ -16,8 +16,14 @@ export interface ChunkOutput extends OutputRef {
   /** The chunk's position in frame order, counted from 0. */
   readonly index: number
   readonly chunkId: number
-  /** The attempt that was accepted. */
+  /** The attempt that was accepted, counted within its run, and that run of the job, where there is one. */
   readonly attempt: number
+  readonly run?: number | undefined
+  /** How many attempts at it were started, in all runs. */
+  readonly attempts?: number | undefined
+  /** Who rendered it, and how many milliseconds that took, where that is known. */
+  readonly workerId?: string | undefined
+  readonly durationMs?: number | undefined
   /** How many frames the job file gives it. */
   readonly frameCount: number
 }

@@ -25,6 +25,7 @@ export const StitcherConfig = Schema.Struct({
     )
   ),
   manifest: Schema.optionalKey(Schema.NonEmptyString),
+  hashResult: Schema.optionalKey(Schema.Boolean),
   reencode: Schema.optionalKey(
     Schema.Struct({
       codec: Schema.NonEmptyString,

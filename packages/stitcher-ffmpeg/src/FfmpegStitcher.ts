@@ -14,6 +14,7 @@
  */
 import {
   type ChunkOutput,
+  ResultInvalid,
   type StitchError,
   type StitchRequest,
   type StitchResult,
@@ -32,9 +33,10 @@ import * as path from "node:path"
 import * as AudioTracks from "./AudioTracks.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
 import * as chunkReading from "./internal/chunkReading.ts"
+import * as fileHash from "./internal/fileHash.ts"
 import * as gate from "./internal/gate.ts"
 import * as joiner from "./internal/joining.ts"
-import { cannotJoin, toolMissing } from "./internal/stitchFailure.ts"
+import { cannotJoin, failWith, toolMissing } from "./internal/stitchFailure.ts"
 import * as workFolder from "./internal/workFolder.ts"
 import * as JoinedFile from "./JoinedFile.ts"
 import * as JoinPlan from "./JoinPlan.ts"
@@ -59,6 +61,12 @@ export interface Options extends Ffmpeg.Options, JoinPlan.Options {
    * held against the hash that came with it. Default: nowhere.
    */
   readonly manifest?: string | undefined
+  /**
+   * Whether the manifest has the SHA-256 of the joined file as well. The file is read once more for it when it is whole,
+   * which takes the longer the larger it is: a second for one or two GB that are still in memory. A folder of pictures has
+   * none. Default: false.
+   */
+  readonly hashResult?: boolean | undefined
 }
 
 /** How long a preview that is whole is looked for. */
@@ -138,9 +146,15 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         )
         const bytes = yield* workFolder.writing(request.output, () => workFolder.sizeOf(joined))
         if (options?.manifest !== undefined) {
+          const sha256 =
+            options.hashResult === true && !isSequence
+              ? yield* Effect.catch(fileHash.sha256([joined]), (error) =>
+                  failWith(new ResultInvalid({ expected: "a file to hash", found: workFolder.detailOf(error) }))
+                )
+              : undefined
           yield* StitchManifest.write(
             options.manifest,
-            StitchManifest.make({ request, plan, media, bytes, files: all })
+            StitchManifest.make({ request, plan, media, bytes, sha256, files: all })
           )
         }
         yield* Effect.uninterruptible(workFolder.writing(request.output, () => fs.rename(joined, request.output)))

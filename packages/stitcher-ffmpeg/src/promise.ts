@@ -54,6 +54,8 @@ export interface FfmpegStitcherOptions {
   readonly preview?: { readonly folder: string; readonly format?: "hls" | "mp4" | undefined } | undefined
   /** Where to write what the joined file is made of, as JSON: chunks with their hashes, and every seam. Default: nowhere. */
   readonly manifest?: string | undefined
+  /** Whether that has the SHA-256 of the joined file, which is read once more for it. Default: false. */
+  readonly hashResult?: boolean | undefined
   /**
    * Whether joining begins with the first chunk, while later ones are still rendered, or when all of them are there.
    * Default: true.

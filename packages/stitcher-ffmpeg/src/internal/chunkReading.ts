@@ -9,10 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { createHash } from "node:crypto"
-import { createReadStream } from "node:fs"
 import * as path from "node:path"
-import { pipeline } from "node:stream/promises"
 import * as ChunkFit from "../ChunkFit.ts"
 import * as Ffmpeg from "../Ffmpeg.ts"
 import * as FrameGrid from "../FrameGrid.ts"
@@ -21,6 +18,7 @@ import * as JoinedSound from "../JoinedSound.ts"
 import * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
 import * as Reencode from "../Reencode.ts"
+import * as fileHash from "./fileHash.ts"
 import * as probedFiles from "./probedFiles.ts"
 import { cannotJoin, failWith, toolBroken } from "./stitchFailure.ts"
 import * as workFolder from "./workFolder.ts"
@@ -225,20 +223,17 @@ const hashOf = Effect.fnUntraced(function* ({
   path: file,
   sequence
 }: Found): Effect.fn.Return<string, StitchError> {
-  const hash = createHash("sha256")
   const files = sequence === undefined ? [file] : sequence.names.map((name) => path.join(file, name))
-  const whole = async function* () {
-    for (const one of files) yield* createReadStream(one)
-  }
-  yield* Effect.tryPromise((signal) => pipeline(whole, hash, { signal })).pipe(
-    Effect.catch((error) =>
-      failWith(
-        new ChunkInvalid({ expected: `a file at ${output.location}`, found: workFolder.detailOf(error) }),
-        output.chunkId
+  const found = yield* fileHash
+    .sha256(files)
+    .pipe(
+      Effect.catch((error) =>
+        failWith(
+          new ChunkInvalid({ expected: `a file at ${output.location}`, found: workFolder.detailOf(error) }),
+          output.chunkId
+        )
       )
     )
-  )
-  const found = hash.digest("hex")
   if (output.sha256 !== undefined && output.sha256 !== found) {
     const reason = new ChunkInvalid({ expected: `the SHA-256 ${output.sha256}`, found: `the SHA-256 ${found}` })
     return yield* failWith(reason, output.chunkId)
