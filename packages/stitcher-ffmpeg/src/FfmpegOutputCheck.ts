@@ -97,7 +97,12 @@ export const make = (
         })
       }
       if (state?.isFile === true) (yield* probedFiles.ProbedFiles).keep(state.identity, media)
-      const known = Option.isNone(rate) ? found : { ...found, fps: FrameRate.format(rate.value) }
+      const { fps: kept, ...rest } = found
+      // Pictures in a folder have no rate.
+      const known = Option.match(rate, {
+        onNone: () => (input === undefined && kept !== undefined ? { ...rest, fps: kept } : rest),
+        onSome: (asked) => ({ ...rest, fps: FrameRate.format(asked) })
+      })
       return { ...output, frames: frameCount, format: known }
     })
     return OutputCheck.OutputCheck.of({ check })

@@ -38,7 +38,9 @@ export const Chunk = Schema.Struct({
   sha256: Schema.String,
   /** Its first frame in the joined file, and how many it has. */
   startFrame: Schema.Int,
-  frames: Schema.Int
+  frames: Schema.Int,
+  /** Whether it has sound; where others have some, it is silent for as long as it is. */
+  hasSound: Schema.Boolean
 })
 
 /** Where two chunks meet, as it was found in the joined file. */
@@ -119,7 +121,7 @@ export const make = ({ bytes, files, media, plan, request, sha256 }: Source): St
     fps: FrameRate.format(rate),
     video: plan.first.video.codec,
     sound: sound?.from ?? "none",
-    chunks: plan.chunks.map(({ output }, index) => ({
+    chunks: plan.chunks.map(({ audio, output }, index) => ({
       index,
       chunkId: output.chunkId,
       attempt: output.attempt,
@@ -131,7 +133,8 @@ export const make = ({ bytes, files, media, plan, request, sha256 }: Source): St
       bytes: files[index]?.bytes ?? 0,
       sha256: files[index]?.sha256 ?? "",
       startFrame: starts[index] ?? 0,
-      frames: output.frameCount
+      frames: output.frameCount,
+      hasSound: audio !== undefined
     })),
     seams: behind.map((chunk, index) => {
       const frame = starts[index + 1] ?? 0

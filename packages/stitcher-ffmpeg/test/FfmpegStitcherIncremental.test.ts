@@ -173,6 +173,30 @@ describe("while chunks are rendered", () => {
   )
 })
 
+describe("hours between chunks", () => {
+  // That it lasts for eleven minutes, longer than any default of Node's server, was seen by hand. What would break is a limit.
+  it.live("are no matter to ffmpeg: it is told of no time limit, and has none of its own for reading", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const files = yield* real.renderChunks(dir, lengths, { audio: real.pcm }, "mov")
+      const args = path.join(dir, "args")
+      const ffmpegPath = yield* real.ffmpegThat(path.join(dir, "telling"), `printf '%s\\n' "$@" > '${args}'`)
+      const { fiber, land, output } = yield* begin(dir, files, { ffmpegPath })
+      yield* land(0)
+      yield* land(1)
+      yield* growing(dir, 0)
+      // Longer than ffmpeg may take to connect, and the server to look for connections that are late.
+      yield* Effect.sleep("7 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* land(2)
+      yield* land(3)
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(yield* real.decodedFrames(output), yield* wholeFrames(files))
+      assert.notMatch(yield* Effect.promise(() => fs.readFile(args, "utf8")), /timeout|reconnect/)
+    })
+  )
+})
+
 describe("stopping in the middle", () => {
   it.live("leaves no process, no file, and nobody listening", () =>
     Effect.gen(function* () {

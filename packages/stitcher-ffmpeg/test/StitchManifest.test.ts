@@ -61,7 +61,8 @@ describe("a manifest", () => {
           bytes: (yield* Effect.promise(() => fs.stat(file))).size,
           sha256: yield* sha256(file),
           startFrame: [0, 7, 10][index] ?? 0,
-          frames: lengths[index] ?? 0
+          frames: lengths[index] ?? 0,
+          hasSound: true
         })
       }
       assert.lengthOf(manifest.seams, 2)
