@@ -197,7 +197,7 @@ const writesTo = (place: string, args: CommandLine.Args): Output => ({
  */
 const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Output => {
   // Never told a place, it cannot have written there: a merge command's is the job's own folder.
-  if (job.outputFile === undefined) return { prepare: Effect.void, discard: Effect.void, collect: refTo(place) }
+  if (job.outputFile === undefined) return { prepare: Effect.void, discard: Effect.void, collect: Effect.undefined }
   const own = path.resolve(cwd, job.outputFile)
   if (job.meta._tag === "Merge") {
     let before: BigIntStats | undefined

@@ -51,13 +51,16 @@ export const link = (
   )
 }
 
-/** How many bytes a file has, or all files of a folder together. */
-export const sizeOf = async (name: string): Promise<number> => {
-  const stat = await fs.stat(name)
-  if (!stat.isDirectory()) return stat.size
-  const sizes = await Promise.all((await fs.readdir(name)).map((one) => sizeOf(path.join(name, one))))
-  return sizes.reduce((sum, size) => sum + size, 0)
-}
+/** How many bytes a file has, or the files of a folder together, of which folders below it are no part. */
+export const sizeOf = (name: string): Promise<number> =>
+  fs.stat(name).then((found) =>
+    found.isDirectory()
+      ? fs
+          .readdir(name)
+          .then((names) => Promise.all(names.map((one) => fs.stat(path.join(name, one)))))
+          .then((stats) => stats.reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0))
+      : found.size
+  )
 
 /** Fails with `OutputUnwritable`, in words, when the file system does not let us write. */
 export const writing = <A>(output: string, attempt: () => Promise<A>): Effect.Effect<A, StitchError> =>
