@@ -87,8 +87,8 @@ const ours = (dir: string, files: ReadonlyArray<string>, { extension }: Kind): P
         output
       })
     )
-    // All but the last are copied when the file has grown by as much.
-    const copied = Effect.promise(async () => (await made(dir, extension)) >= (outputs.length - 1.1) * size)
+    // All but the last are copied when the file has grown by nearly as much: Matroska is written in clusters of 5 MB.
+    const copied = Effect.promise(async () => (await made(dir, extension)) >= (outputs.length - 1.3) * size)
     yield* Effect.repeat(Effect.delay(copied, 20), { until: (done) => done })
     const startedAt = performance.now()
     landed++

@@ -77,6 +77,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
   Effect.gen(function* () {
     const workspace = yield* Workspace.Workspace
     return VideoStitcher.of({
+      readsRemote: true,
       stitch: Effect.fn("FfmpegStitcher.stitch")(function* (
         request: StitchRequest
       ): Effect.fn.Return<StitchResult, StitchError, Scope> {
@@ -137,13 +138,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           join,
           all.map(({ chunk }) => chunk)
         )
-        const media = yield* JoinedFile.verify(
-          ffmpeg,
-          joined,
-          plan,
-          all.map(({ file }) => file),
-          done
-        )
+        const media = yield* JoinedFile.verify(ffmpeg, joined, plan, all.map(chunkReading.fileOf), done.follower)
         const bytes = yield* workFolder.writing(request.output, () => workFolder.sizeOf(joined))
         if (options?.manifest !== undefined) {
           const sha256 =
@@ -154,7 +149,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
               : undefined
           yield* StitchManifest.write(
             options.manifest,
-            StitchManifest.make({ request, plan, media, bytes, sha256, files: all })
+            StitchManifest.make({ request, plan, media, bytes, sha256, files: withHashes(all, done.hashes) })
           )
         }
         yield* Effect.uninterruptible(workFolder.writing(request.output, () => fs.rename(joined, request.output)))
@@ -175,6 +170,13 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
 /** {@link make} as a layer. */
 export const layer = (options?: Options): Layer.Layer<VideoStitcher, never, Workspace.Workspace> =>
   Layer.effect(VideoStitcher, make(options))
+
+/** Chunks elsewhere are hashed when they are read, which is when they are joined. */
+const withHashes = (
+  landed: ReadonlyArray<chunkReading.Landed>,
+  hashes: ReadonlyMap<number, string>
+): ReadonlyArray<chunkReading.Landed> =>
+  landed.map((one, index) => ({ ...one, sha256: hashes.get(index) ?? one.sha256 }))
 
 // ---
 // what is known before chunks land

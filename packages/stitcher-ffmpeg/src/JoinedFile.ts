@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as ChunkFit from "./ChunkFit.ts"
 import type * as Ffmpeg from "./Ffmpeg.ts"
 import * as FrameGrid from "./FrameGrid.ts"
+import * as indexedMedia from "./internal/indexedMedia.ts"
 import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
 import * as ImageSequence from "./ImageSequence.ts"
 import * as JoinPlan from "./JoinPlan.ts"
@@ -29,7 +30,7 @@ export const verify = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
   plan: JoinPlan.JoinPlan,
-  files: ReadonlyArray<string>,
+  files: ReadonlyArray<Effect.Effect<string, StitchError>>,
   follower?: MatroskaIndex.Follower
 ): Effect.fn.Return<MediaProbe.Media, StitchError> {
   const { container } = plan
@@ -53,42 +54,15 @@ export const verify = Effect.fnUntraced(function* (
   return media
 })
 
-/** What an index says of a stream. */
-interface Track extends Pick<MatroskaIndex.Track, "kind" | "lastDuration" | "tick" | "timestamps"> {
-  readonly samples?: number | undefined
-  readonly length?: number
-}
-
 /** What `MediaProbe` would read of a file, from its header and its index; it is read whole where these do not say. */
 const byIndex = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
-  index: Effect.Effect<ReadonlyArray<Track>, MediaProbe.MediaUnreadable>
+  index: Effect.Effect<ReadonlyArray<indexedMedia.Track>, MediaProbe.MediaUnreadable>
 ): Effect.fn.Return<MediaProbe.Media, MediaProbe.MediaUnreadable | ProcessError> {
   const tracks = yield* index
-  const picture = tracks.find(({ kind }) => kind === "Video")
-  const sound = tracks.find(({ kind }) => kind === "Audio")
-  const media = yield* MediaProbe.probeHeader(ffmpeg, joined)
-  const { audio, video } = media
-  const samples =
-    sound?.samples ??
-    (sound?.length === undefined || audio === undefined
-      ? undefined
-      : (sound.length * audio.sampleRate) / sound.tick.denominator)
-  if (audio !== undefined && samples === undefined) return yield* MediaProbe.probe(ffmpeg, joined)
-  // The index has a frame's place among the others; where the first is beside the sound, only the header says.
-  const late = (video?.timestamps[0] ?? 0) - (picture?.timestamps[0] ?? 0)
-  return {
-    ...media,
-    video: video &&
-      picture && {
-        ...video,
-        tick: picture.tick,
-        timestamps: picture.timestamps.map((at) => at + late),
-        lastDuration: picture.lastDuration
-      },
-    audio: audio && samples !== undefined ? { ...audio, samples } : undefined
-  }
+  const header = yield* MediaProbe.probeHeader(ffmpeg, joined)
+  return indexedMedia.make(header, tracks) ?? (yield* MediaProbe.probe(ffmpeg, joined))
 })
 
 const pictures = Effect.fnUntraced(function* (
@@ -202,7 +176,7 @@ const verifyPictures = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
   { chunks, differing, first }: JoinPlan.JoinPlan,
-  files: ReadonlyArray<string>
+  files: ReadonlyArray<Effect.Effect<string, StitchError>>
 ): Effect.fn.Return<void, StitchError> {
   const hashesOf = (file: string) =>
     MediaProbe.frameHashes(ffmpeg, file).pipe(
@@ -217,7 +191,7 @@ const verifyPictures = Effect.fnUntraced(function* (
   for (const [index, chunk] of chunks.entries()) {
     const end = start + chunk.output.frameCount
     if (differing.includes(chunk)) {
-      const own = yield* hashesOf(files[index] ?? "")
+      const own = yield* Effect.flatMap(files[index] ?? Effect.die("a chunk without a file"), hashesOf)
       if (own.length !== end - start || own.some((hash, frame) => hash !== result[start + frame])) {
         return yield* cannotJoin(
           `its video was encoded with other settings than that of chunk ${first.output.chunkId}: render all chunks with the same encoder and settings, ${Reencode.hint}`,

@@ -2,7 +2,13 @@
  * Reads chunks as they land: where they are, what they hold, and whether that is what the job file says. Each is read once;
  * those that are there at the same time are read together.
  */
-import { ChunkInvalid, type ChunkOutput, StitchError, type StitchRequest } from "@helios-infra/core/VideoStitcher"
+import {
+  ChunkInvalid,
+  type ChunkOutput,
+  type RemoteChunk,
+  StitchError,
+  type StitchRequest
+} from "@helios-infra/core/VideoStitcher"
 import type * as Workspace from "@helios-infra/core/Workspace"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -17,17 +23,22 @@ import * as ImageSequence from "../ImageSequence.ts"
 import * as JoinedSound from "../JoinedSound.ts"
 import * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
+import * as MovIndex from "../MovIndex.ts"
 import * as Reencode from "../Reencode.ts"
 import * as fileHash from "./fileHash.ts"
+import * as indexedMedia from "./indexedMedia.ts"
 import * as probedFiles from "./probedFiles.ts"
+import * as remoteChunk from "./remoteChunk.ts"
 import { cannotJoin, failWith, toolBroken } from "./stitchFailure.ts"
 import * as workFolder from "./workFolder.ts"
 
 /** A chunk that is there and fits. */
 export interface Landed {
   readonly chunk: JoinPlan.Chunk
-  /** A link to its file in the folder of the stitch, or the file that was made of it there. */
+  /** A link to its file in the folder of the stitch, or the file that was made of it there; empty where it is elsewhere. */
   readonly file: string
+  /** What reads it, where it is elsewhere. */
+  readonly remote: remoteChunk.Remote | undefined
   readonly bytes: number
   /** Its SHA-256 in hexadecimal; empty unless hashes are asked for. */
   readonly sha256: string
@@ -44,6 +55,10 @@ export interface Reader {
   /** How chunks are encoded again; not at all where it is absent. */
   readonly reencode: Reencode.Reencode | undefined
 }
+
+/** A chunk as a file that has all of it. */
+export const fileOf = ({ file, remote }: Landed): Effect.Effect<string, StitchError> =>
+  remote === undefined ? Effect.succeed(file) : remote.copy
 
 /** How many chunks wait to be read at most, and so how many are read together. */
 const mostAtOnce = 64
@@ -81,9 +96,14 @@ export const read = <E>(
         const file = made[index]
         if (read === undefined || file === undefined) return yield* Effect.die(`no probe of chunk ${output.chunkId}`)
         const chunk = yield* JoinPlan.chunkOf(output, read, reader.target.rate)
+        const { remote } = one
+        if (remote !== undefined) {
+          yield* onChunk({ chunk, file: "", remote, bytes: one.bytes, sha256: "" })
+          continue
+        }
         const sha256 = reader.hashes ? yield* hashOf(one) : ""
         const bytes = file === one.link ? one.bytes : yield* sizeOf(file)
-        yield* onChunk({ chunk, file, bytes, sha256 })
+        yield* onChunk({ chunk, file, remote, bytes, sha256 })
       }
     })
     const reading = Stream.runForEachArray(Stream.fromQueue(landing), readBatch)
@@ -125,6 +145,8 @@ interface Found {
   readonly link: string
   /** What it holds, where that is known. */
   readonly known: MediaProbe.Media | undefined
+  /** What reads it, where it stays elsewhere. */
+  readonly remote?: remoteChunk.Remote
 }
 
 /** A chunk as a file: itself, unless it is a folder of pictures. One after the other: an encoder takes all of a machine. */
@@ -180,7 +202,53 @@ const encode = (
 const sizeOf = (file: string): Effect.Effect<number> => Effect.orDie(Effect.tryPromise(() => workFolder.sizeOf(file)))
 
 /** Finds a chunk that is to be the `position`th. */
-const find = Effect.fnUntraced(function* (
+const find = (
+  reader: Reader,
+  request: StitchRequest,
+  output: ChunkOutput,
+  position: number
+): Effect.Effect<Found, StitchError> => {
+  const source = request.remote?.(output)
+  return source === undefined
+    ? findFile(reader, request, output, position)
+    : findRemote(reader, request, output, position, source)
+}
+
+/** A chunk elsewhere: it stays there where its index says what it holds, and nothing but its packets is needed of it. */
+const findRemote = Effect.fnUntraced(function* (
+  { ffmpeg, folder, reencode }: Reader,
+  { output: final, total }: StitchRequest,
+  output: ChunkOutput,
+  position: number,
+  source: RemoteChunk
+): Effect.fn.Return<Found, StitchError> {
+  const name = path.join(folder, `${position}`)
+  const remote = yield* remoteChunk.make(output, source, `${name}-copy`, final)
+  const found = { output, bytes: source.bytes, sequence: undefined }
+  if (source.bytes === 0) return yield* Effect.fail(remoteChunk.failure(output, "nothing"))
+  const isOnly = total === 1
+  if (reencode === undefined && !isOnly && (yield* remoteChunk.bringIndex(remote, `${name}.mov`, final))) {
+    const tracks = MovIndex.read(`${name}.mov`)
+    const known = yield* Effect.zipWith(tracks, MediaProbe.probeHeader(ffmpeg, `${name}.mov`), (index, header) =>
+      indexedMedia.make(header, index)
+    ).pipe(
+      Effect.catchTags({
+        ProcessError: toolBroken,
+        MediaUnreadable: ({ detail }) =>
+          failWith(new ChunkInvalid({ expected: "a .mov or .mp4 video", found: detail }), output.chunkId)
+      })
+    )
+    // Encoded sound is decoded, for which a file is needed.
+    const isPlain = known?.audio === undefined || ChunkFit.isPcm(known.audio)
+    if (known?.video !== undefined && known.video.timestamps.length > 0 && isPlain) {
+      return { ...found, path: `${name}.mov`, link: `${name}.mov`, known, remote }
+    }
+  }
+  const copy = yield* remote.copy
+  return { ...found, path: copy, link: copy, known: undefined }
+})
+
+const findFile = Effect.fnUntraced(function* (
   { folder, workspace }: Reader,
   request: StitchRequest,
   output: ChunkOutput,
