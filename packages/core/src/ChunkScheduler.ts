@@ -106,6 +106,8 @@ interface Signs {
   lastAt: number
   frames: number
   notStopped: string | undefined
+  /** Who makes it. */
+  workerId: string | undefined
   readonly log: LogTail.LogTail
 }
 
@@ -251,6 +253,7 @@ const renderAll = Effect.fnUntraced(function* (
       switch (signal._tag) {
         case "Assigned": {
           const { _tag, ...assigned } = signal
+          signs.workerId = assigned.workerId ?? signs.workerId
           emit({ _tag: "AttemptAssigned", chunk: chunk.id, attempt, ...assigned })
           break
         }
@@ -272,6 +275,7 @@ const renderAll = Effect.fnUntraced(function* (
       Effect.suspend(() => adapter.execute(job, signal)),
       (result) => {
         asked = "output check"
+        signs.workerId = result.workerId ?? signs.workerId
         return outputCheck.check(job, result)
       }
     )
@@ -314,7 +318,14 @@ const renderAll = Effect.fnUntraced(function* (
       return Effect.flatMap(place, (place) => {
         const startedAt = now()
         const log = LogTail.make(logLimit)
-        const signs: Signs = { over: false, lastAt: startedAt, frames: 0, notStopped: undefined, log }
+        const signs: Signs = {
+          over: false,
+          lastAt: startedAt,
+          frames: 0,
+          notStopped: undefined,
+          workerId: undefined,
+          log
+        }
         emit({ _tag: "AttemptStarted", chunk: chunk.id, attempt: entry.attempts })
         return Effect.flatMap(Effect.forkChild(render(entry, place, signs), { startImmediately: true }), (fiber) => {
           const state: Running = { fiber, startedAt, signs, stopped: undefined }
@@ -348,7 +359,16 @@ const renderAll = Effect.fnUntraced(function* (
       if (error === undefined) {
         lastSuccess = now()
         const durationMs = lastSuccess - startedAt
-        emit({ _tag: "ChunkAccepted", chunk: chunk.id, attempt: attempts, output: exit.value, durationMs, ...log })
+        const by = signs.workerId === undefined ? undefined : { workerId: signs.workerId }
+        emit({
+          _tag: "ChunkAccepted",
+          chunk: chunk.id,
+          attempt: attempts,
+          output: exit.value,
+          durationMs,
+          ...by,
+          ...log
+        })
         oneLess()
         return settled
       }

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import * as FfmpegOutputCheck from "./FfmpegOutputCheck.ts"
 import * as FfmpegStitcher from "./FfmpegStitcher.ts"
 
-/** The options of {@link stitcher}: `FfmpegStitcher.Options`, and `decode` of `FfmpegOutputCheck.Options`. */
+/** The options of {@link stitcher}: `FfmpegStitcher.Options`, and `decode` and `silentChunks` of `FfmpegOutputCheck.Options`. */
 export const StitcherConfig = Schema.Struct({
   ffmpegPath: Schema.optionalKey(Schema.NonEmptyString),
   audioCodec: Schema.optionalKey(Schema.NonEmptyString),
@@ -25,6 +25,7 @@ export const StitcherConfig = Schema.Struct({
     )
   ),
   manifest: Schema.optionalKey(Schema.NonEmptyString),
+  hashResult: Schema.optionalKey(Schema.Boolean),
   reencode: Schema.optionalKey(
     Schema.Struct({
       codec: Schema.NonEmptyString,
@@ -32,10 +33,16 @@ export const StitcherConfig = Schema.Struct({
       pixelFormat: Schema.optionalKey(Schema.NonEmptyString)
     })
   ),
-  preview: Schema.optionalKey(Schema.Struct({ folder: Schema.NonEmptyString })),
+  preview: Schema.optionalKey(
+    Schema.Struct({
+      folder: Schema.NonEmptyString,
+      format: Schema.optionalKey(Schema.Literals(["hls", "mp4"]))
+    })
+  ),
   incremental: Schema.optionalKey(Schema.Boolean),
   faststart: Schema.optionalKey(Schema.Boolean),
-  decode: Schema.optionalKey(Schema.Literals(["keyframes", "full", "packets"]))
+  decode: Schema.optionalKey(Schema.Literals(["keyframes", "full", "packets"])),
+  silentChunks: Schema.optionalKey(Schema.Literals(["allow", "reject"]))
 })
 
 /** Joins chunks with ffmpeg, and checks them with it. */
@@ -44,6 +51,9 @@ export const stitcher: Plugin.Plugin<"stitcher", typeof StitcherConfig, never, W
   type: "ffmpeg",
   apiVersion: 1,
   config: StitcherConfig,
-  layer: ({ decode, ...options }) =>
-    Layer.merge(FfmpegStitcher.layer(options), FfmpegOutputCheck.layer({ ffmpegPath: options.ffmpegPath, decode }))
+  layer: ({ decode, silentChunks, ...options }) =>
+    Layer.merge(
+      FfmpegStitcher.layer(options),
+      FfmpegOutputCheck.layer({ ffmpegPath: options.ffmpegPath, decode, silentChunks })
+    )
 })
