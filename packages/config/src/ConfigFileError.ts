@@ -153,8 +153,11 @@ export class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("Conf
   }
 }
 
-/** What was thrown, on one line where it is an error. */
+/** What was thrown, as a text. */
 export const describe = (cause: unknown): string => {
-  if (Predicate.isError(cause)) return cause.message === "" ? cause.name : cause.message
+  if (Predicate.hasProperty(cause, "message") && Predicate.isString(cause.message) && cause.message !== "") {
+    return cause.message
+  }
+  if (Predicate.isError(cause)) return cause.name
   return Predicate.isString(cause) ? cause : `it threw ${cause === null ? "null" : `a value of type ${typeof cause}`}`
 }

@@ -18,10 +18,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import { inspect } from "node:util"
 import * as path from "node:path"
 import * as ConfigFile from "./ConfigFile.ts"
-import { ConfigFileError, DuplicateType, Invalid, type Issue, NoConfig } from "./ConfigFileError.ts"
+import { ConfigFileError, describe, DuplicateType, Invalid, type Issue, NoConfig } from "./ConfigFileError.ts"
 import * as FirstParty from "./FirstParty.ts"
 import { type AnyPlugin, HeliosConfig, isPlugin } from "./HeliosConfig.ts"
 import * as packages from "./internal/packages.ts"
@@ -241,16 +240,19 @@ const pathText = (at: Path): string =>
   )
 
 /** Errors about one configuration: with its file and place, and without what came out of the environment. */
-const errorsOf = ({ file, filled: { redact }, source: { positionOf } }: Given) => {
+const errorsOf = ({ file, filled: { hasVariables, redact }, source: { positionOf } }: Given) => {
   const failure = (reason: ConfigFileError["reason"], at: Path): ConfigFileError =>
     new ConfigFileError({ ...(file === undefined ? undefined : { file }), ...positionOf(at), reason })
 
+  /** In the order in which a reader comes to them. */
   const placed = (issues: ReadonlyArray<Pick<Issue, "path" | "message">>, below: Path): ReadonlyArray<Issue> =>
-    issues.map(({ message, path }) => ({
-      path,
-      message: redact(message),
-      ...positionOf([...below, ...parsePath(path)])
-    }))
+    issues
+      .map(({ message, path }): Issue => ({
+        path,
+        message: redact(message),
+        ...positionOf([...below, ...parsePath(path)])
+      }))
+      .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0))
 
   const plugin = ({ kind, reason, type }: Plugin.PluginError, key: string): ConfigFileError => {
     const name = { kind, ...(type === undefined ? undefined : { type }) }
@@ -264,13 +266,9 @@ const errorsOf = ({ file, filled: { redact }, source: { positionOf } }: Given) =
     }
   }
 
-  /** A cause that holds something secret, wherever it does, gives no more than its message. */
-  const silenced = (reason: Plugin.CannotStart): Plugin.CannotStart => {
-    const whole = `${reason.message} ${inspect(reason.cause, { depth: 10, showHidden: true })}`
-    if (redact(whole) === whole) return reason
-    const message = Predicate.isError(reason.cause) ? reason.cause.message : "it failed"
-    return new Plugin.CannotStart({ cause: new Error(redact(message)) })
-  }
+  /** A cause may hold a secret wherever it likes, and gives no more than its message then. */
+  const silenced = (reason: Plugin.CannotStart): Plugin.CannotStart =>
+    hasVariables ? new Plugin.CannotStart({ cause: new Error(redact(describe(reason.cause))) }) : reason
 
   return {
     failure,

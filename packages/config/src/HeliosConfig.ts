@@ -65,8 +65,11 @@ export const JobOptions = Schema.Struct({
 /** What a plugin is given: a `type`, and its options. Which ones there are, only the plugin knows. */
 const Section = Schema.Unknown
 
-/** A plugin itself, as code has it. */
-export const isPlugin = (value: unknown): value is Plugin.Any<Workspace> =>
+/** A plugin as configurations are given it, whatever its options are. */
+export type AnyPlugin = Plugin.Any<Workspace>
+
+/** Whether a value is a plugin. */
+export const isPlugin = (value: unknown): value is AnyPlugin =>
   Predicate.isObject(value) &&
   Predicate.hasProperty(value, "kind") &&
   Plugin.kinds.some((kind) => kind === value.kind) &&
@@ -76,10 +79,12 @@ export const isPlugin = (value: unknown): value is Plugin.Any<Workspace> =>
   Predicate.hasProperty(value, "resolve") &&
   Predicate.isFunction(value.resolve)
 
-const PluginEntry = Schema.Union([
-  Schema.String,
-  Schema.declare(isPlugin).annotate({ message: "must be a plugin: what definePlugin gives" })
-]).annotate({ message: "must be the name of a package, or in code a plugin: what definePlugin gives" })
+const PluginEntry = Schema.declare(
+  (value): value is string | AnyPlugin => Predicate.isString(value) || isPlugin(value),
+  {
+    message: "must be the name of a package, or in code a plugin: what definePlugin gives"
+  }
+)
 
 /** A configuration, whatever wrote it; plugins and their options are looked at when it is turned into services. */
 export const HeliosConfig = Schema.Struct({
@@ -113,9 +118,6 @@ export type HeliosConfig = typeof HeliosConfig.Type
 // ---------------------------------------------
 // in TypeScript
 // ---------------------------------------------
-
-/** A plugin as configurations are given it, whatever its options are. */
-export type AnyPlugin = Plugin.Any<Workspace>
 
 /** The options of a package of ours, with their type. */
 type FirstParty<K extends Plugin.Kind> = {

@@ -13,7 +13,8 @@ export interface Outcome {
   readonly modules: ReadonlyArray<string>
 }
 
-const isOutcome = (value: unknown): value is Outcome => typeof value === "object" && value !== null && "modules" in value
+const isOutcome = (value: unknown): value is Outcome =>
+  typeof value === "object" && value !== null && "modules" in value
 
 /** Resolves the configuration of a folder, or a file of it. */
 export const resolve = (

@@ -194,16 +194,18 @@ const list = (words: ReadonlyArray<string>): string => words.map((word) => JSON.
 // options
 // ---------------------------------------------
 
+const noTime = 'must be a time such as "5 seconds", or a number of milliseconds'
+
 /** How long, as a configuration file writes it: `"5 seconds"`, or a number of milliseconds. */
 export const Duration: Schema.Codec<Duration_.Duration, string | number> = Schema.Union([
-  Schema.DurationFromString,
+  Schema.String.check(
+    Schema.isPattern(/^\d+(?:\.\d+)?\s+(?:nano|micro|milli|second|minute|hour|day|week)s?$/u, { message: noTime })
+  ).pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromString)),
   // A number that is none would count as no time at all.
-  Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
+  Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0, { message: noTime })).pipe(
     Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis)
   )
-])
-  .check(Schema.makeFilter((duration) => Duration_.isGreaterThanOrEqualTo(duration, Duration_.zero)))
-  .annotate({ message: 'must be a time such as "5 seconds", or a number of milliseconds' })
+]).annotate({ message: noTime })
 
 /**
  * The folder that paths in options are meant from: that of the configuration file, where there is one. Default: the

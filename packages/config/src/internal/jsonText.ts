@@ -19,10 +19,22 @@ export const read = (text: string): Result.Result<Source, Fault> => {
   }
 }
 
+/** What the library calls them. */
+const tokens: Readonly<Record<string, string>> = {
+  LBrace: "{",
+  RBrace: "}",
+  LBracket: "[",
+  RBracket: "]",
+  Colon: ":",
+  Comma: ","
+}
+
 const faultOf = (error: unknown): Fault => {
   if (error instanceof RangeError) return fault("it is nested too deeply")
   // The library puts the place at the end of its message as well. What it quotes is one character or token.
-  const detail = describe(error).replace(/\s*\(\d+:\d+\)$/, "")
+  const detail = describe(error)
+    .replace(/\s*\(\d+:\d+\)$/, "")
+    .replace(/token (\w+)/, (whole, name: string) => (name in tokens ? JSON.stringify(tokens[name]) : whole))
   const { column, line } = Predicate.isObject(error) ? { column: undefined, line: undefined, ...error } : {}
   return Predicate.isNumber(line) && Predicate.isNumber(column) ? fault(detail, { line, column }) : fault(detail)
 }

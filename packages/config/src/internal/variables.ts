@@ -20,12 +20,18 @@ interface Fault {
 export interface Filled {
   readonly value: unknown
   readonly faults: ReadonlyArray<Fault>
+  readonly hasVariables: boolean
   /** A text without what came out of the environment, which may be a secret: `${NAME}` stands there in its place. */
   readonly redact: (text: string) => string
 }
 
 /** For configurations that have no variables. */
-export const keep = (value: unknown): Filled => ({ value, faults: [], redact: (text) => text })
+export const keep = (value: unknown): Filled => ({
+  value,
+  faults: [],
+  hasVariables: false,
+  redact: (text) => text
+})
 
 /** A shorter text is no secret, and taking it out would leave nothing readable. */
 const shortestSecret = 4
@@ -49,7 +55,7 @@ export const fill = Effect.fnUntraced(function* (value: unknown): Effect.fn.Retu
       return whole === "" ? [] : [{ path, message }]
     })
   )
-  return { value: filled(value, values), faults, redact: redactor(values) }
+  return { value: filled(value, values), faults, hasVariables: values.size > 0, redact: redactor(values) }
 })
 
 // Of what is escaped, well formed and neither, in this order.
