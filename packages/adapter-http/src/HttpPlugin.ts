@@ -22,7 +22,12 @@ export const AuthConfig = Schema.Struct({
   bearer: Schema.optionalKey(variable).annotateKey({
     description: "The variable whose content is sent as Authorization: Bearer."
   }),
-  key: Schema.optionalKey(Schema.Struct({ header: Schema.NonEmptyString, value: variable })).annotateKey({
+  key: Schema.optionalKey(
+    Schema.Struct({
+      header: Schema.NonEmptyString.annotateKey({ description: "The header's name." }),
+      value: variable.annotateKey({ description: "The variable that holds what is sent." })
+    })
+  ).annotateKey({
     description: "A header of its own, such as x-api-key, and the variable whose content is sent in it."
   }),
   secret: Schema.optionalKey(variable).annotateKey({

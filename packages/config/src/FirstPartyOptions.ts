@@ -50,7 +50,9 @@ export interface FirstPartyOptions {
         readonly bearer?: string
         /** A header of its own, such as x-api-key, and the variable whose content is sent in it. */
         readonly key?: {
+          /** The header's name. */
           readonly header: string
+          /** The variable that holds what is sent. */
           readonly value: string
         }
         /** The variable that holds what requests are signed with; it is never sent. */
@@ -80,7 +82,9 @@ export interface FirstPartyOptions {
         readonly bearer?: string
         /** A header of its own, such as x-api-key, and the variable whose content is sent in it. */
         readonly key?: {
+          /** The header's name. */
           readonly header: string
+          /** The variable that holds what is sent. */
           readonly value: string
         }
         /** The variable that holds what requests are signed with; it is never sent. */
