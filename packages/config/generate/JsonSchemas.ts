@@ -23,20 +23,18 @@ const isJson = (value: unknown): value is Json => Predicate.isObject(value)
 const isNoNumber = (schema: unknown): boolean =>
   isJson(schema) && Array.isArray(schema["enum"]) && schema["enum"].includes("NaN")
 
+const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
+
 /** The same, shorter: without numbers that JSON has not, and with descriptions where they belong. */
 const tidy = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(tidy)
   if (!isJson(value)) return value
   const { allOf, anyOf, ...rest } = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, tidy(inner)]))
   if (rest["maximum"] === Number.MAX_SAFE_INTEGER) delete rest["maximum"]
-  const some = Array.isArray(anyOf) ? anyOf.filter((member) => !isNoNumber(member)) : []
-  const [only] = some
-  const alternatives = some.length > 1 ? { anyOf: some } : isJson(only) ? only : {}
-  const all: ReadonlyArray<unknown> = Array.isArray(allOf) ? allOf : []
+  const some = listOf(anyOf).filter((member) => !isNoNumber(member))
   const isOpen = (member: unknown) => isJson(member) && Object.keys(member).join() === "type,additionalProperties"
-  return all
-    .filter((member) => !isOpen(member))
-    .reduce<Json>((schema, member) => ({ ...schema, ...(isJson(member) ? member : {}) }), { ...alternatives, ...rest })
+  const parts = [...(some.length === 1 ? some : []), rest, ...listOf(allOf).filter((member) => !isOpen(member))]
+  return Object.assign(some.length > 1 ? { anyOf: some } : {}, ...parts)
 }
 
 /** What schemas say of their keys gets lost where what is under a key is turned into something else, as paths are. */
@@ -93,9 +91,6 @@ export const options = async (): Promise<ReadonlyArray<PluginOptions>> => {
   )
 }
 
-/** How jobs are run. */
-export const jobOptions = (): Json => schemaOf(HeliosConfig.JobOptions, "error")
-
 // ---
 // files
 // ---
@@ -111,7 +106,7 @@ const orVariable = (value: unknown): unknown => {
 const withType = ({ schema, type }: PluginOptions): Json => ({
   ...schema,
   properties: { type: { const: type }, ...(isJson(schema["properties"]) ? schema["properties"] : {}) },
-  required: ["type", ...(Array.isArray(schema["required"]) ? schema["required"] : [])]
+  required: ["type", ...listOf(schema["required"])]
 })
 
 const withVariables = (schema: Json): Json => {

@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as RegExp_ from "effect/RegExp"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { pathToFileURL } from "node:url"
@@ -146,15 +146,16 @@ const parse = Effect.fnUntraced(function* (
 
 /** Node runs TypeScript whose types can be left out as it is. The module is run once for all that read it. */
 const run = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Source, ConfigFileError> {
+  const failed = (cause: unknown) => new ConfigFileError({ file, ...lineOf(file, cause), reason: new Threw({ cause }) })
   const module = yield* importModule(pathToFileURL(file).href).pipe(
+    Effect.mapError(({ cause }) => failed(cause)),
     Effect.timeoutOrElse({
       duration: maxWait,
       orElse: () => {
         const seconds = Duration.toSeconds(maxWait)
-        return Effect.fail(new Error(`it was not done after ${seconds} seconds: does it wait for itself?`))
+        return Effect.fail(failed(new Error(`it was not done after ${seconds} seconds: does it wait for itself?`)))
       }
-    }),
-    Effect.mapError((cause) => new ConfigFileError({ file, ...lineOf(file, cause), reason: new Threw({ cause }) }))
+    })
   )
   if (!Predicate.hasProperty(module, "default")) {
     const detail = "it has no default export: write export default defineConfig({ … })"

@@ -9,11 +9,11 @@
  */
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import * as JobManager from "@helios-infra/core/JobManager"
-import * as JobRepository from "@helios-infra/core/JobRepository"
+import type { JobRepository } from "@helios-infra/core/JobRepository"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
 import * as Plugin from "@helios-infra/core/Plugin"
 import { WorkerAdapter } from "@helios-infra/core/WorkerAdapter"
-import { Workspace, type WorkspaceError } from "@helios-infra/core/Workspace"
+import type { Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -36,7 +36,7 @@ export interface FileOptions {
 }
 
 /** What every configuration gives. It may give a `VideoStitcher` and an `ArtifactStorage` as well. */
-export type Services = WorkerAdapter | OutputCheck.OutputCheck | Workspace | JobRepository.JobRepository
+export type Services = WorkerAdapter | OutputCheck.OutputCheck | Workspace | JobRepository
 
 /** The services of jobs in one folder. A stitcher is there where the configuration has one. */
 export type FolderServices = Workspace | OutputCheck.OutputCheck
@@ -205,7 +205,7 @@ const registryOf = Effect.fnUntraced(function* (
     const at = ["plugins", index]
     if (isPlugin(entry)) yield* add(entry, `plugins[${index}]`, at)
     else {
-      const loaded = yield* Effect.mapError(packages.load(entry, folder), (reason) => errors.failure(reason, at))
+      const loaded = yield* Effect.mapError(packages.loadPackage(entry, folder), (reason) => errors.failure(reason, at))
       for (const plugin of loaded) yield* add(plugin, entry, at)
     }
   }

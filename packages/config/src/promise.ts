@@ -26,7 +26,7 @@ export interface Configured {
   /** Where the configuration was; absent for one that came from no file. */
   readonly file: string | undefined
   /** Lets go of what plugins hold open, such as the connections of a database, when no job runs here any more. */
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 /**

@@ -1,3 +1,4 @@
+// oxlint-disable no-template-curly-in-string -- configurations name variables like this
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigFile } from "@helios-infra/config"
 import { Effect, Fiber } from "effect"

@@ -1,3 +1,4 @@
+// oxlint-disable no-template-curly-in-string -- configurations name variables like this
 import { assert, describe, it } from "@effect/vitest"
 import { type ConfigFileError, ConfigServices, defineConfig } from "@helios-infra/config"
 import {

@@ -1,13 +1,13 @@
-import { type AwsPlugin } from "@helios-infra/adapter-aws"
-import { type CloudRunPlugin } from "@helios-infra/adapter-cloudrun"
-import { type HttpPlugin } from "@helios-infra/adapter-http"
-import { type LocalPlugin } from "@helios-infra/adapter-local"
+import type { AwsPlugin } from "@helios-infra/adapter-aws"
+import type { CloudRunPlugin } from "@helios-infra/adapter-cloudrun"
+import type { HttpPlugin } from "@helios-infra/adapter-http"
+import type { LocalPlugin } from "@helios-infra/adapter-local"
 import { defineConfig, type FirstPartyOptions, type HeliosConfig } from "@helios-infra/config"
 import { ArtifactStorage, type JobManager, Plugin, WorkerAdapter } from "@helios-infra/core"
-import { type SqlPlugin } from "@helios-infra/repository-sql"
-import { type FfmpegPlugin } from "@helios-infra/stitcher-ffmpeg"
-import { type GcsPlugin } from "@helios-infra/storage-gcs"
-import { type S3Plugin } from "@helios-infra/storage-s3"
+import type { SqlPlugin } from "@helios-infra/repository-sql"
+import type { FfmpegPlugin } from "@helios-infra/stitcher-ffmpeg"
+import type { GcsPlugin } from "@helios-infra/storage-gcs"
+import type { S3Plugin } from "@helios-infra/storage-s3"
 import { Layer, Schema } from "effect"
 import { describe, expectTypeOf, it } from "vitest"
 
@@ -122,20 +122,20 @@ describe("how jobs are run", () => {
 
 type Generated = FirstPartyOptions.FirstPartyOptions
 
-/** What one lets through, the other does too. */
-const same = <A extends B, B extends C, C = A>(): [A?, C?] => []
+/** Nothing where each lets through what the other does. */
+type Differs<A, B> = [A] extends [B] ? ([B] extends [A] ? never : B) : A
 
 it("has generated options that are those of the packages", () => {
-  same<Generated["worker"]["local"], typeof LocalPlugin.WorkerConfig.Encoded>()
-  same<Generated["worker"]["aws-lambda"], typeof AwsPlugin.WorkerConfig.Encoded>()
-  same<Generated["worker"]["cloud-run"], typeof CloudRunPlugin.WorkerConfig.Encoded>()
-  same<Generated["worker"]["http"], typeof HttpPlugin.WorkerConfig.Encoded>()
-  same<Generated["stitcher"]["ffmpeg"], typeof FfmpegPlugin.StitcherConfig.Encoded>()
-  same<Generated["outputCheck"]["ffmpeg"], typeof FfmpegPlugin.OutputCheckConfig.Encoded>()
-  same<Generated["repository"]["file"], typeof LocalPlugin.RepositoryConfig.Encoded>()
-  same<Generated["repository"]["sqlite"], typeof SqlPlugin.SqliteConfig.Encoded>()
-  same<Generated["repository"]["postgres"], typeof SqlPlugin.PostgresConfig.Encoded>()
-  same<Generated["storage"]["folder"], typeof LocalPlugin.StorageConfig.Encoded>()
-  same<Generated["storage"]["s3"], typeof S3Plugin.StorageConfig.Encoded>()
-  same<Generated["storage"]["gcs"], typeof GcsPlugin.StorageConfig.Encoded>()
+  expectTypeOf<Differs<Generated["worker"]["local"], typeof LocalPlugin.WorkerConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["worker"]["aws-lambda"], typeof AwsPlugin.WorkerConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["worker"]["cloud-run"], typeof CloudRunPlugin.WorkerConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["worker"]["http"], typeof HttpPlugin.WorkerConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["stitcher"]["ffmpeg"], typeof FfmpegPlugin.StitcherConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["outputCheck"]["ffmpeg"], typeof FfmpegPlugin.OutputCheckConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["repository"]["file"], typeof LocalPlugin.RepositoryConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["repository"]["sqlite"], typeof SqlPlugin.SqliteConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["repository"]["postgres"], typeof SqlPlugin.PostgresConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["storage"]["folder"], typeof LocalPlugin.StorageConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["storage"]["s3"], typeof S3Plugin.StorageConfig.Encoded>>().toBeNever()
+  expectTypeOf<Differs<Generated["storage"]["gcs"], typeof GcsPlugin.StorageConfig.Encoded>>().toBeNever()
 })

@@ -6,7 +6,7 @@
  * read from files here: whoever makes the registry names its plugins.
  */
 import * as Context from "effect/Context"
-import * as Duration_ from "effect/Duration"
+import type * as Duration_ from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"

@@ -2,13 +2,12 @@
 import * as Plugin from "@helios-infra/core/Plugin"
 import type { Workspace } from "@helios-infra/core/Workspace"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import { pathToFileURL } from "node:url"
 import * as path from "node:path"
-import { describe, UnusablePackage } from "../ConfigFileError.ts"
+import { UnusablePackage } from "../ConfigFileError.ts"
 import type * as FirstParty from "../FirstParty.ts"
 import { type AnyPlugin, isPlugin } from "../HeliosConfig.ts"
-import { importModule } from "./importModule.ts"
+import { importFrom, type ImportError, load } from "./importModule.ts"
 import { isPackageName } from "./packageNames.ts"
 import { type Claim, pluginsOf } from "./pluginsOf.ts"
 
@@ -20,7 +19,7 @@ import { type Claim, pluginsOf } from "./pluginsOf.ts"
  * The plugins of a package that a configuration names, found as an `import` in that folder would find it. A package is
  * loaded by its name only, so that data can run nothing that was not installed.
  */
-export const load = Effect.fnUntraced(function* (
+export const loadPackage = Effect.fnUntraced(function* (
   name: string,
   folder: string
 ): Effect.fn.Return<ReadonlyArray<AnyPlugin>, UnusablePackage> {
@@ -31,10 +30,10 @@ export const load = Effect.fnUntraced(function* (
       'it is not the name of a package such as "@acme/helios-ssh". Paths and URLs are not taken: import a plugin of your own in a helios.config.ts'
     return yield* unusable("InvalidName", detail)
   }
-  const module = yield* Effect.mapError(importFrom(name, folder), (cause) =>
-    isMissing(cause, name)
+  const module = yield* Effect.mapError(importFrom(name, moduleIn(folder)), (error) =>
+    error.isMissing(name)
       ? unusable("NotInstalled", `the package is not installed in ${folder} or above it: npm install ${name}`)
-      : unusable("CannotLoad", `the package could not be loaded: ${describe(cause)}`, cause)
+      : unusable("CannotLoad", `the package could not be loaded: ${error.message}`, error.cause)
   )
   const claims = pluginsOf(module)
   if (claims.length === 0) {
@@ -69,11 +68,11 @@ export const lazy = <K extends Plugin.Kind>(
   const fail = (reason: Plugin.PluginReason) => new Plugin.PluginError({ kind, type, reason })
   const plugin = Effect.gen(function* () {
     const module = yield* loadOurs(source, folder).pipe(
-      Effect.mapError((cause) =>
+      Effect.mapError((error) =>
         fail(
-          isMissing(cause, source.package)
+          error.isMissing(source.package)
             ? new Plugin.NotInstalled({ package: source.package })
-            : new Plugin.CannotLoad({ package: source.package, cause })
+            : new Plugin.CannotLoad({ package: source.package, cause: error.cause })
         )
       )
     )
@@ -101,32 +100,12 @@ const isOf = <K extends Plugin.Kind>(
 ): claim is Plugin.Resolvable<K, Workspace> & Claim => isPlugin(claim) && claim.kind === kind
 
 /** As this package finds it; else, for a program that is installed elsewhere than its packages, from the folder. */
-const loadOurs = (
-  { load, package: name, specifier }: FirstParty.Source,
-  folder: string
-): Effect.Effect<object, unknown> =>
-  Effect.tryPromise({ try: load, catch: (cause) => cause }).pipe(
-    Effect.catchIf(
-      (cause) => isMissing(cause, name),
-      () => importFrom(specifier, folder)
-    )
+const loadOurs = (source: FirstParty.Source, folder: string): Effect.Effect<object, ImportError> =>
+  Effect.catchIf(
+    load(source.load),
+    (error) => error.isMissing(source.package),
+    () => importFrom(source.specifier, moduleIn(folder))
   )
 
-/** `import(specifier)` as a module in the folder would do it. Node's own does it for its own module only. */
-const importFrom = (specifier: string, folder: string): Effect.Effect<object, unknown> =>
-  Effect.promise(() => import("import-meta-resolve")).pipe(
-    Effect.flatMap(({ resolve }) =>
-      Effect.try({
-        try: () => resolve(specifier, pathToFileURL(path.join(folder, "helios.config.js")).href),
-        catch: (cause) => cause
-      })
-    ),
-    Effect.flatMap(importModule)
-  )
-
-/** Whether it is this package that was not found, and not something that it needs itself. */
-const isMissing = (cause: unknown, name: string): boolean =>
-  Predicate.isError(cause) &&
-  Predicate.hasProperty(cause, "code") &&
-  cause.code === "ERR_MODULE_NOT_FOUND" &&
-  cause.message.includes(`'${name}'`)
+/** Some module in a folder, for what is found from there. */
+const moduleIn = (folder: string): string => pathToFileURL(path.join(folder, "helios.config.js")).href

@@ -50,7 +50,8 @@ export const fill = Effect.fnUntraced(function* (value: unknown): Effect.fn.Retu
       if (escaped !== undefined || (name !== undefined && values.has(name))) return []
       const message =
         name === undefined
-          ? 'has a "${" that begins nothing: write ${NAME} with the name of a variable, or $${ for ${ itself'
+          ? // oxlint-disable-next-line no-template-curly-in-string -- that is what is meant
+            'has a "${" that begins nothing: write ${NAME} with the name of a variable, or $${ for ${ itself'
           : `names the environment variable ${name}, which is not set`
       return whole === "" ? [] : [{ path, message }]
     })
