@@ -18,7 +18,9 @@ import {
   type GetOptions,
   type PutOptions
 } from "./ArtifactStorage.ts"
+import type { JobManager } from "./JobManager.ts"
 import type { JobRepository, RepositoryError } from "./JobRepository.ts"
+import type { OutputCheck } from "./OutputCheck.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
@@ -43,11 +45,31 @@ export type StitcherLayer = Layer.Layer<VideoStitcher, never, Workspace>
 /** An adapter as core runs attempts with it. */
 export type AdapterService = WorkerAdapter["Service"]
 
+/** A manager that has everything that jobs need: runs of it need not be given an adapter, and may be given other services. */
+export interface Manager {
+  readonly layer: Layer.Layer<JobManager | JobRepository>
+  /**
+   * The workspace, the output check and, where there is one, the stitcher of jobs in a folder; of those in the manager's own
+   * where none is named.
+   */
+  readonly inFolder: (folder: string | undefined) => Layer.Layer<Workspace | OutputCheck, WorkspaceError>
+}
+
 const adapters = new WeakMap<object, { readonly kind: PlainAdapter; readonly service: AdapterService }>()
 const workspaces = new WeakMap<object, WorkspaceLayer>()
 const repositories = new WeakMap<object, RepositoryLayer>()
 const storages = new WeakMap<object, StorageLayer>()
 const stitchers = new WeakMap<object, { readonly kind: PlainStitcher; readonly layer: StitcherLayer }>()
+
+const managers = new WeakMap<object, Manager>()
+
+/** Says that the options of a plain `JobManager` stand for one that has everything. */
+export const backManager = (options: object, manager: Manager): void => {
+  managers.set(options, manager)
+}
+
+/** The manager behind the options of a plain one. */
+export const managerOf = (options: object): Option.Option<Manager> => Option.fromUndefinedOr(managers.get(options))
 
 /** Makes what an adapter's `files` gives. */
 export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => {
