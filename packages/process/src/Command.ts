@@ -172,15 +172,17 @@ const start = (options: Options, marker: string): Effect.Effect<Child, ProcessEr
     const [program, ...args] = options.args
     const fail = (error: unknown) =>
       resume(Effect.fail(new ProcessError({ program, reason: reasonOf(options, error) })))
+    const settings = {
+      cwd: options.cwd,
+      env: { ...options.env, [processTable.markerVariable]: marker },
+      shell: false,
+      detached: true,
+      windowsHide: true
+    }
     const spawned = Result.try(() =>
-      spawn(program, args, {
-        cwd: options.cwd,
-        env: { ...options.env, [processTable.markerVariable]: marker },
-        stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-        shell: false,
-        detached: true,
-        windowsHide: true
-      })
+      options.input === undefined
+        ? spawn(program, args, { ...settings, stdio: ["ignore", "pipe", "pipe"] })
+        : spawn(program, args, { ...settings, stdio: ["pipe", "pipe", "pipe"] })
     )
     if (Result.isFailure(spawned)) return fail(spawned.failure)
     const child = spawned.success
