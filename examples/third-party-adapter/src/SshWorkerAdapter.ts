@@ -54,8 +54,9 @@ export const make = Effect.fnUntraced(function* (config: typeof Config.Type) {
     signal: (signal: WorkerAdapter.WorkerSignal) => void
   ) {
     const marker = `helios-ssh-${randomUUID()}`
-    let workerId: string | undefined
-    const fail = (reason: WorkerError.WorkerReason) => WorkerAdapter.failure(name, job, reason, workerId)
+    /** Whether there may be something of it on the other machine. */
+    let left = false
+    const fail = (reason: WorkerError.WorkerReason) => WorkerAdapter.failure(name, job, reason, host)
     if (job.meta._tag === "Merge" || job.meta.output._tag !== "File") {
       return yield* fail(refused("Unsupported", "over SSH only chunks are rendered, into files: merge elsewhere"))
     }
@@ -64,28 +65,28 @@ export const make = Effect.fnUntraced(function* (config: typeof Config.Type) {
     const remove = Effect.promise(() => fs.rm(place, { force: true }))
 
     const onLine = (stream: "stdout" | "stderr", text: string) => {
-      if (workerId !== undefined || !text.startsWith(marker)) return signal({ _tag: "Line", stream, text })
-      workerId = `${host}:${text.slice(marker.length + 1)}`
-      signal({ _tag: "Assigned", workerId, handle: marker })
+      if (left || text !== marker) return signal({ _tag: "Line", stream, text })
+      left = true
+      signal({ _tag: "Assigned", workerId: host, handle: marker })
     }
     const attempt = Effect.gen(function* () {
       const parsed = yield* Effect.fromResult(CommandLine.parse(job.command))
       const { args } = CommandLine.withOutput(parsed, { outputFile: job.outputFile, place: output })
       const ended = yield* shell(remote.call(["run", marker, `${grace}`, folder, output, ...args], job.env), { onLine })
-      const stderr = ended.stderr.replace(new RegExp(`^${marker}.*\n`, "m"), "")
-      const failure = reasonOf(host, workerId !== undefined, { ...ended, stderr })
+      const stderr = ended.stderr.replace(`${marker}\n`, "")
+      const failure = reasonOf(host, left, { ...ended, stderr })
+      left &&= failure?._tag !== "RenderFailed"
       if (failure !== undefined) return yield* fail(failure)
       const copied = yield* run(["scp", "-q", ...options, "--", `${host}:${output}`, place])
       if (copied.exitCode !== 0) return yield* fail(new WorkerError.Transport({ cause: new Error(copied.stderr) }))
       const { size } = yield* Effect.promise(() => fs.stat(place))
       if (size === 0) yield* remove
       const written = size === 0 ? {} : { output: { location: place, bytes: size } }
-      const { durationMs, stdout } = ended
-      return { exitCode: 0, stdout, stderr, durationMs, workerId: workerId ?? host, ...written }
+      return { ...written, exitCode: 0, stdout: ended.stdout, stderr, durationMs: ended.durationMs, workerId: host }
     })
     const leave = Effect.gen(function* () {
-      if (workerId === undefined || (yield* clean([marker])).length === 0) return
-      signal({ _tag: "NotStopped", detail: `${workerId} may still run` })
+      if (!left || (yield* clean([marker])).length === 0) return
+      signal({ _tag: "NotStopped", detail: `${marker} may still run on ${host}` })
     })
     return yield* attempt.pipe(
       Effect.catchTags({

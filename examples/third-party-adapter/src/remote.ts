@@ -17,7 +17,7 @@ export const call = (words: ReadonlyArray<string>, env: Readonly<Record<string, 
 
 /**
  * `run MARKER GRACE FOLDER OUTPUT COMMAND...` runs a command, and ends all of it when the input ends. Prints the marker
- * and a process id once it has begun; what it wrote, or an empty file, then lies in the folder named by the marker.
+ * to its errors once it has begun. What a command wrote that succeeded, or an empty file, is left in `/tmp/MARKER`.
  *
  * `clean GRACE MARKER...` ends what is left of attempts, removes their folders, and prints those that it could not end.
  *
@@ -41,7 +41,8 @@ run() {
   marker=$1 grace=$2 folder=$3 output=$4; shift 4
   cd -- "$folder" && command -v -- "$1" > /dev/null || { echo "there is no $1 in $folder or $PATH" >&2; exit 127; }
   trap : PIPE
-  mkdir -m 700 "/tmp/$marker" && echo "$marker $$" >&2 || exit
+  mkdir -m 700 "/tmp/$marker" || exit
+  echo "$marker" >&2
   exec 3<&0
   HELIOS_SSH=$marker setsid "$@" < /dev/null 3<&- & command=$!
   # Again and again: a process that is about to begin carries no marker yet.
@@ -49,7 +50,7 @@ run() {
   wait $command; code=$?
   kill $watch
   end "$marker" "$grace"
-  [ -e "$output" ] || : > "$output"
+  if [ $code -ne 0 ]; then rm -rf "/tmp/$marker"; elif [ ! -e "$output" ]; then : > "$output"; fi
   # 255 is what ssh gives for errors of its own.
   exit $((code == 255 ? 254 : code))
 }`

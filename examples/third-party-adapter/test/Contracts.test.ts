@@ -4,5 +4,8 @@ import * as Farm from "./Farm.ts"
 
 // oxlint-disable-next-line vitest/no-disabled-tests -- where no sshd is installed
 describe.skipIf(Farm.missing !== undefined)(`with a real sshd${Farm.missing ?? ""}`, () => {
-  workerAdapterContract("SshWorkerAdapter", Farm.layer, { stop: "best-effort", reap: true, patience: "30 seconds" })
+  workerAdapterContract("SshWorkerAdapter", Farm.layer, {
+    ...{ stop: "best-effort", reap: true, children: true, files: true },
+    patience: "30 seconds"
+  })
 })

@@ -49,6 +49,8 @@ const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
     fail: (exitCode, text) => `sh -c 'echo "$1" >&2; exit ${exitCode}' sh '${text}'`,
     print: (bytes, last) =>
       `sh -c 'head -c ${bytes} /dev/zero | tr "\\0" x; echo "$1"; head -c ${bytes} /dev/zero | tr "\\0" x >&2; echo "$1" >&2' sh '${last}'`,
+    late: (bytes, afterMs) => `sh -c 'sleep ${afterMs / 1000}; head -c ${bytes} /dev/zero > "$1"' sh {output}`,
+    family: `sh -c 'trap "" TERM; setsid sleep 600 & sleep 600' sh {output}`,
     hang: `sh -c 'echo half > "$1"; trap "" TERM; exec sleep 600' sh {output}`,
     env: (name) => `printenv ${name}`,
     impossible: "no-such-renderer --fast"
@@ -59,6 +61,10 @@ const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
       ({ size }) => size,
       () => undefined
     ),
+  files: async () => [
+    ...(await fs.readdir(dir)),
+    ...(await fs.readdir("/tmp")).filter((name) => name.startsWith("helios-ssh-"))
+  ],
   running: () => processesIn(dir).filter(({ args }) => args.startsWith("sleep ")).length
 })
 

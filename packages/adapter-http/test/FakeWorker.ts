@@ -5,6 +5,7 @@
 import { WorkerProtocol } from "@helios-infra/core"
 import { assert } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
+import { once } from "node:events"
 import * as http from "node:http"
 import * as https from "node:https"
 import type { Socket } from "node:net"
@@ -116,13 +117,29 @@ export const make = (options: Options = {}): Effect.Effect<FakeWorker, never, Sc
       if (streams) send({ event: "log", stream, text: text.slice(-4096) })
       return text.slice(-4096)
     }
+    /** Tells so many bytes of both outputs, as fast as somebody reads. */
+    const flood = async (bytes: number) => {
+      const text = "x".repeat(16_384)
+      for (let sent = 0; streams && sent < bytes && !response.destroyed; sent += text.length) {
+        send({ event: "log", stream: "stdout", text })
+        send({ event: "log", stream: "stderr", text })
+        if (response.writableNeedDrain) await Promise.race([once(response, "drain"), once(response, "close")])
+      }
+    }
     const fail = (reason: object) => finish(errorOf(asked, reason))
+    const write = (bytes: number) => {
+      const key = asked.artifacts?.output.key ?? "output.mov"
+      stored.set(key, bytes)
+      done({ output: { location: `artifact:${key}`, bytes } })
+    }
     switch (word) {
-      case "write": {
-        const key = asked.artifacts?.output.key ?? "output.mov"
-        const bytes = Number(first)
-        stored.set(key, bytes)
-        return done({ output: { location: `artifact:${key}`, bytes } })
+      case "write":
+        return write(Number(first))
+      case "late": {
+        const timer = setTimeout(write, Number(more[0]), Number(first))
+        // Who answers only in the end writes and answers all the same.
+        if (streams) response.once("close", () => clearTimeout(timer))
+        return
       }
       case "idle":
         return done()
@@ -132,8 +149,9 @@ export const make = (options: Options = {}): Effect.Effect<FakeWorker, never, Sc
         return fail({ _tag: "RenderFailed", exitCode: Number(first), stderrTail: text })
       }
       case "print": {
-        const text = `${"x".repeat(Number(first))}\n${more.join(" ")}\n`
-        return done({ stdout: tail("stdout", text), stderr: tail("stderr", text) })
+        const text = `${"x".repeat(Math.min(Number(first), 4096))}\n${more.join(" ")}\n`
+        void flood(Number(first)).then(() => done({ stdout: tail("stdout", text), stderr: tail("stderr", text) }))
+        return
       }
       case "env":
         return done({ stdout: tail("stdout", `${asked.env?.[first]}\n`) })

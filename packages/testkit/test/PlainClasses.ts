@@ -100,6 +100,7 @@ export const shell = async (
         fail: (exitCode, text) => `echo '${text}' >&2; exit ${exitCode}`,
         print: (bytes, last) =>
           ["1", "2"].map((fd) => `{ head -c ${bytes} /dev/zero | tr '\\0' x; echo '${last}'; } >&${fd}`).join("; "),
+        late: (bytes, afterMs) => `sleep ${afterMs / 1000}; head -c ${bytes} /dev/zero > "$OUTPUT"`,
         hang: `echo half > "$OUTPUT"; : > hanging-$$; exec sleep 600`,
         env: (name) => `printenv ${name}`,
         impossible: "no-such-renderer --fast"

@@ -7,7 +7,7 @@ import { workers } from "./FakeRigs.ts"
 import { catches, changed, only } from "./Mutants.ts"
 import { shell } from "./PlainClasses.ts"
 
-const everything = { frames: true, reap: true } as const
+const everything = { files: true, flood: 0, frames: true, reap: true } as const
 
 workerAdapterContract("FakeWorkerAdapter", workers(), everything)
 workerAdapterContract("FakeWorkerAdapter on machines that cannot be stopped", workers({ stop: "never" }), {
