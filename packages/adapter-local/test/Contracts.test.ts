@@ -99,7 +99,7 @@ workerAdapterContract(
       close: () => removeFolder(dir)
     }
   },
-  { children: true, files: true, frames: true, patience: "30 seconds" }
+  { children: true, files: true, frames: true, reap: true, patience: "30 seconds" }
 )
 
 const workspace = Layer.unwrap(

@@ -54,6 +54,14 @@ export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
     )
   })
 
+  const reap = (jobId: string, handles: ReadonlyArray<string>): Effect.Effect<Core.Reaped> =>
+    UserPromise.call((signal): unknown => adapter.reap?.(jobId, handles, { signal })).pipe(
+      Effect.map((answer) => (isReaped(answer) ? answer : { leftover: [] })),
+      Effect.catch(({ message }) =>
+        Effect.succeed({ leftover: [`what ${name} could not look for, and may still run: ${message}`] })
+      )
+    )
+
   return Core.make({
     info: {
       name,
@@ -62,9 +70,12 @@ export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
       concurrency: info.concurrency ?? processors(),
       maxConcurrency: info.maxConcurrency
     },
-    execute
+    execute,
+    reap
   })
 }
+
+const isReaped = Schema.is(Schema.Struct({ leftover: Schema.Array(Schema.String) }))
 
 const nameOf = (adapter: object): string => {
   const { name } = adapter.constructor
