@@ -3,9 +3,10 @@
  * What it needs lies in a temporary folder, but for the empty one that a server of root's insists on.
  */
 import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import { existsSync, mkdirSync } from "node:fs"
 import * as fs from "node:fs/promises"
-import { connect, createServer } from "node:net"
+import { connect, createServer, type Server } from "node:net"
 import { tmpdir, userInfo } from "node:os"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -15,7 +16,7 @@ const program = [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin", "/usr/l
   .find((file) => existsSync(file))
 
 /** Why the tests that need one are skipped, if they are. */
-export const missing = program === undefined ? "there is no sshd: install openssh-server" : undefined
+export const missing = program === undefined ? ": there is none, install openssh-server" : undefined
 
 export interface Sshd {
   readonly dir: string
@@ -23,18 +24,21 @@ export interface Sshd {
   readonly configFile: string
   /** Ends the connections that are open, without a word. */
   readonly cut: () => void
-  /** Takes no more connections, and ends those that are open. */
-  readonly stop: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
-const freePort = () =>
-  new Promise<number>((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
+const freePort = async () => {
+  const server = createServer().listen(0, "127.0.0.1")
+  const port = await portOf(server)
+  server.close()
+  return port
+}
+
+const portOf = async (server: Server) => {
+  if (!server.listening) await once(server, "listening")
+  const address = server.address()
+  return typeof address === "object" && address !== null ? address.port : 0
+}
 
 const answers = (port: number) =>
   new Promise<boolean>((resolve) => {
@@ -66,6 +70,8 @@ export const start = async (): Promise<Sshd> => {
     "Subsystem sftp internal-sftp",
     "MaxStartups 100"
   ])
+  /** Hangs up on whoever comes, as a server does where too many are waiting to log in. */
+  const full = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1")
   await write("known_hosts", [`[127.0.0.1]:${port} ${await publicKey("host")}`])
   await write("mistaken_hosts", [`[127.0.0.1]:${port} ${await publicKey("stranger")}`])
   const alias = (name: string, more: Readonly<Record<string, string | number>> = {}) => [
@@ -91,6 +97,7 @@ export const start = async (): Promise<Sshd> => {
     ...alias("mistaken", { UserKnownHostsFile: file("mistaken_hosts") }),
     ...alias("stranger", { IdentityFile: file("stranger") }),
     ...alias("closed", { Port: await freePort() }),
+    ...alias("full", { Port: await portOf(full) }),
     ...alias("nowhere", { HostName: "nowhere.invalid" })
   ])
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 })
@@ -116,18 +123,15 @@ export const start = async (): Promise<Sshd> => {
       .map((line) => line.trim().split(/\s+/).map(Number))
     for (const [pid = 0, parent] of pids) if (parent === server.pid) process.kill(pid, "SIGKILL")
   }
-  const stop = async () => {
-    cut()
-    server.kill("SIGKILL")
-    await ended
-  }
   return {
     dir,
     configFile: file("ssh_config"),
     cut,
-    stop,
     close: async () => {
-      await stop()
+      full.close()
+      cut()
+      server.kill("SIGKILL")
+      await ended
       await fs.rm(dir, { recursive: true, force: true })
     }
   }
