@@ -8,7 +8,7 @@ export const hooks = {
       pkg.cpu = list(pkg.cpu)
     }
     // Templates name our packages as whoever copies them will get them; here they are the ones beside them.
-    if (/^@acme\/helios-adapter/.test(pkg.name ?? "")) {
+    if (pkg.name?.startsWith("@acme/helios-adapter")) {
       for (const field of ["dependencies", "devDependencies"]) {
         for (const name in pkg[field]) if (name.startsWith("@helios-infra/")) pkg[field][name] = "workspace:^"
       }

@@ -37,7 +37,10 @@ export const make = Effect.fnUntraced(function* ({ concurrency = 2, killGrace }:
     // Interruption is how an attempt is stopped: when it is over, so is the command, with all its children.
     const attempt = Effect.gen(function* () {
       const { durationMs, exitCode, pid, stderr, stdout } = yield* Command.run({
-        ...{ args, cwd: job.cwd ?? ".", env: { ...inherited, ...job.env }, killGrace },
+        args,
+        cwd: job.cwd ?? ".",
+        env: { ...inherited, ...job.env },
+        killGrace,
         onStart: ({ marker, pid }) => signal({ _tag: "Assigned", workerId: String(pid), handle: marker }),
         onLine: (stream, text) => signal({ _tag: "Line", stream, text }),
         onLeftover: (pids) => signal({ _tag: "NotStopped", detail: `processes ${pids.join(", ")} do not end` })

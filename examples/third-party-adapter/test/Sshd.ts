@@ -111,8 +111,10 @@ export const start = async (): Promise<Sshd> => {
     server.once("close", () => resolve())
   })
   const deadline = performance.now() + 20_000
+  // oxlint-disable-next-line no-await-in-loop -- one look after the other
   while (!(await answers(port))) {
     if (server.exitCode !== null || performance.now() > deadline) throw new Error(`sshd: ${said.join("")}`)
+    // oxlint-disable-next-line no-await-in-loop -- one look after the other
     await sleep(20)
   }
 

@@ -5,7 +5,6 @@
 import { WorkerProtocol } from "@helios-infra/core"
 import { assert } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { once } from "node:events"
 import * as http from "node:http"
 import * as https from "node:https"
 import type { Socket } from "node:net"
@@ -118,13 +117,19 @@ export const make = (options: Options = {}): Effect.Effect<FakeWorker, never, Sc
       return text.slice(-4096)
     }
     /** Tells so many bytes of both outputs, as fast as somebody reads. */
-    const flood = async (bytes: number) => {
+    const flood = (bytes: number, over: () => void): void => {
       const text = "x".repeat(16_384)
-      for (let sent = 0; streams && sent < bytes && !response.destroyed; sent += text.length) {
-        send({ event: "log", stream: "stdout", text })
-        send({ event: "log", stream: "stderr", text })
-        if (response.writableNeedDrain) await Promise.race([once(response, "drain"), once(response, "close")])
+      let left = streams ? bytes : 0
+      const go = (): void => {
+        while (left > 0) {
+          send({ event: "log", stream: "stdout", text })
+          send({ event: "log", stream: "stderr", text })
+          left -= text.length
+          if (response.writableNeedDrain) return void response.once("drain", go)
+        }
+        over()
       }
+      go()
     }
     const fail = (reason: object) => finish(errorOf(asked, reason))
     const write = (bytes: number) => {
@@ -150,8 +155,7 @@ export const make = (options: Options = {}): Effect.Effect<FakeWorker, never, Sc
       }
       case "print": {
         const text = `${"x".repeat(Math.min(Number(first), 4096))}\n${more.join(" ")}\n`
-        void flood(Number(first)).then(() => done({ stdout: tail("stdout", text), stderr: tail("stderr", text) }))
-        return
+        return flood(Number(first), () => done({ stdout: tail("stdout", text), stderr: tail("stderr", text) }))
       }
       case "env":
         return done({ stdout: tail("stdout", `${asked.env?.[first]}\n`) })
