@@ -76,7 +76,13 @@ describe.each(["adapter-template", "adapter-template-effect"])("%s, copied out",
     const said = await run(copy, "npm", "test")
     assert.match(said, /Tests .*\b2\d passed/)
     assert.notMatch(said, /failed|skipped/)
-    const kept = await fs.readdir(copy)
-    assert.sameMembers(kept, await fs.readdir(source), "the tests leave nothing")
+    assert.sameMembers(await fs.readdir(copy), await fs.readdir(source), "the tests leave nothing")
+
+    const packed = await run(copy, "npm", "pack", "--silent")
+    const entries = await run(copy, "tar", "-tzf", packed.trim())
+    for (const entry of ["dist/MyAdapter.js", "dist/MyAdapter.d.ts", "README.md", "package.json"]) {
+      assert.include(entries.split("\n"), `package/${entry}`)
+    }
+    assert.notInclude(entries, "test")
   }, 300_000)
 })
