@@ -56,6 +56,8 @@ const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
     fail: (exitCode, text) => `sh -c 'echo "$1" >&2; exit ${exitCode}' sh '${text}'`,
     print: (bytes, last) =>
       `sh -c 'head -c ${bytes} /dev/zero | tr "\\0" x; echo "$1"; head -c ${bytes} /dev/zero | tr "\\0" x >&2; echo "$1" >&2' sh '${last}'`,
+    late: (bytes, afterMs) => `sh -c 'sleep ${afterMs / 1000}; head -c ${bytes} /dev/zero > "$1"' sh {output}`,
+    family: `sh -c 'trap "" TERM; setsid sleep 600 & sleep 600' sh {output}`,
     hang: `sh -c 'echo half > "$1"; trap "" TERM; exec sleep 600' sh {output}`,
     env: (name) => `printenv ${name}`,
     frames: (done) => `printf 'frame= %d\\n' ${done.join(" ")}`,
@@ -66,6 +68,10 @@ const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
     return path.join(dir, name, "output.mov")
   },
   size: sizeOf,
+  files: async () => {
+    const entries = await fs.readdir(dir, { recursive: true, withFileTypes: true })
+    return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
+  },
   running: () => hanging(dir)
 })
 
@@ -76,6 +82,8 @@ const adapterIn = (dir: string) =>
   )
 
 workerAdapterContract("LocalWorkerAdapter", Layer.unwrap(Effect.map(Folder, adapterIn)).pipe(Layer.provide(folder)), {
+  children: true,
+  files: true,
   frames: true,
   reap: true,
   patience: "30 seconds"
@@ -91,7 +99,7 @@ workerAdapterContract(
       close: () => removeFolder(dir)
     }
   },
-  { frames: true, patience: "30 seconds" }
+  { children: true, files: true, frames: true, reap: true, patience: "30 seconds" }
 )
 
 const workspace = Layer.unwrap(

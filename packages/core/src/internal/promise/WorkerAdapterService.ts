@@ -59,6 +59,14 @@ const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
     )
   })
 
+  const reap = (jobId: string, handles: ReadonlyArray<string>): Effect.Effect<Core.Reaped> =>
+    UserPromise.call((signal): unknown => adapter.reap?.(jobId, handles, { signal })).pipe(
+      Effect.map((answer) => (isReaped(answer) ? answer : { leftover: [] })),
+      Effect.catch(({ message }) =>
+        Effect.succeed({ leftover: [`what ${name} could not look for, and may still run: ${message}`] })
+      )
+    )
+
   return Core.make({
     info: {
       name,
@@ -67,9 +75,12 @@ const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
       concurrency: info.concurrency ?? processors(),
       maxConcurrency: info.maxConcurrency
     },
-    execute
+    execute,
+    reap
   })
 }
+
+const isReaped = Schema.is(Schema.Struct({ leftover: Schema.Array(Schema.String) }))
 
 /** The name of an adapter that says none: that of its class. */
 export const nameOf = (adapter: object): string => {
