@@ -16,7 +16,7 @@ const steps: ReadonlyMap<string, string> = new Map([
   ["build", "tsc --build tsconfig.build.json"],
   ["sizes", "node scripts/check-sizes.ts"],
   ["unused", "knip"],
-  ["packages", "node scripts/check-packages.ts"]
+  ["packages", "node integration/published/src/check.ts"]
 ])
 
 const chosen = process.argv.slice(2)

@@ -109,8 +109,7 @@ describe("the bundle", () => {
 
   it("is the same, byte for byte, for the same sources", async () => {
     const again = await ServerBundle.bundle()
-    const bytes = ({ files }: Bundle) =>
-      files.map(({ bytes }) => Buffer.from(bytes).toString("base64"))
+    const bytes = ({ files }: Bundle) => files.map(({ bytes }) => Buffer.from(bytes).toString("base64"))
     assert.deepStrictEqual(bytes(again), bytes(bundle))
   })
 
