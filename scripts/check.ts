@@ -14,6 +14,7 @@ const steps: ReadonlyMap<string, string> = new Map([
   ["effect", "effect-tsgo diagnostics --project tsconfig.json --strict --severity error,warning --format pretty"],
   ["docs", "node scripts/check-docs.ts"],
   ["build", "tsc --build tsconfig.build.json"],
+  ["api", "node scripts/check-api.ts"],
   ["sizes", "node scripts/check-sizes.ts"],
   ["unused", "knip"],
   ["packages", "node integration/published/src/check.ts"]
