@@ -1,6 +1,6 @@
 /** A user's project: an empty folder into which plain npm installs our tarballs and what those need. */
 import { Schema } from "effect"
-import { globSync, mkdirSync, readFileSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Node } from "./Node.ts"
 import { type Package, peersOf, root, withOurs } from "./Packages.ts"
@@ -75,7 +75,7 @@ export const problems = (project: Project, packages: ReadonlyArray<Package>): Pr
 
 /** How many bytes the files below a folder of a project have. */
 export const bytesIn = ({ folder }: Project, below: string): number =>
-  globSync("**", { cwd: join(folder, below), withFileTypes: true })
+  readdirSync(join(folder, below), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name !== ".package-lock.json")
     .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
 

@@ -1,5 +1,5 @@
 /** Packages as pnpm packs them for the registry: made, opened, and looked through. */
-import { globSync, mkdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { homedir } from "node:os"
 import { dirname, join, normalize, relative } from "node:path"
 import { Schema } from "effect"
@@ -43,10 +43,9 @@ const nodes = /["']node:|<reference types="node"|\bNodeJS\.|\bBuffer\b/
 
 const looksLikeATest = /(^|\/)(test|tests|__tests__)\/|\.test(-d)?\.|\.spec\.|tsbuildinfo/
 
-/** What is wrong with a tarball's content: files that are too many or missing, maps that lead nowhere, traces of a machine. */
-export const problems = async (folder: string, one: Package, packages: ReadonlyArray<Package>): Promise<Problems> => {
-  const opened = await unpack(folder, one)
-  const files = globSync("**", { cwd: opened, withFileTypes: true })
+/** What is wrong with an opened tarball: files that are too many or missing, maps that lead nowhere, traces of a machine. */
+export const problemsIn = (opened: string, one: Package, packages: ReadonlyArray<Package>): Problems => {
+  const files = readdirSync(opened, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(opened, join(entry.parentPath, entry.name)))
   const has = new Set(files)
@@ -87,3 +86,7 @@ export const problems = async (folder: string, one: Package, packages: ReadonlyA
   )
   return [...found, ...Manifest.problems(read("package.json"), one, packages, importsCore)]
 }
+
+/** What is wrong with a package's tarball. */
+export const problems = async (folder: string, one: Package, packages: ReadonlyArray<Package>): Promise<Problems> =>
+  problemsIn(await unpack(folder, one), one, packages)

@@ -13,7 +13,7 @@ const Wrong = Schema.fromJsonString(Schema.Array(Schema.String))
 /** What the code of our packages in a project imports from elsewhere: libraries, and Node's own modules. */
 const othersIn = ({ folder }: Project): ReadonlyArray<string> => {
   const files = globSync("node_modules/@helios-infra/*/dist/**/*.js", { cwd: folder })
-  const statement = /^(?:import|export)\b[^;"]*? from "([^."][^"]*)";$/gm
+  const statement = /^(?:import|export)\b(?:[^;"]*? from)? "([^."][^"]*)";$/gm
   const imported = files.flatMap((file) =>
     Array.from(readFileSync(join(folder, file), "utf8").matchAll(statement), ([, name = ""]) => name)
   )
