@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { JobManager, JobRepository, WholeJobRepository, type JobState } from "@helios-infra/core"
 import { FakeMachine } from "@helios-infra/testkit"
 import { WebhookCursors, WebhookEndpoint, Webhooks, WebhookSignature } from "@helios-infra/webhooks"
-import { Context, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as FakeClient from "./FakeClient.ts"
 import * as Jobs from "./Jobs.ts"
@@ -612,6 +612,35 @@ describe("Webhooks", () => {
       assert.deepStrictEqual(yield* second.webhooks.recover(), ["job"])
       yield* settle
       assert.deepStrictEqual(client.taken(), [...whole(1), ...whole(1)])
+    })
+  )
+
+  it.effect("hear of a run that begins while they write down that the job is at rest", () =>
+    Effect.gen(function* () {
+      const kept = yield* makeKept()
+      const cursors = Context.get(kept, WebhookCursors.WebhookCursors)
+      const release = yield* Deferred.make<void>()
+      const slow = WebhookCursors.WebhookCursors.of({
+        ...cursors,
+        set: (key, text) =>
+          Effect.andThen(text.includes('"atRest":true') ? Deferred.await(release) : Effect.void, cursors.set(key, text))
+      })
+      const client = FakeClient.make()
+      const { jobs } = yield* start(Context.add(kept, WebhookCursors.WebhookCursors, slow), client)
+      yield* jobs.create("job", Jobs.created(1))
+      yield* settle
+      assert.deepStrictEqual(client.taken(), ["1 job.created"])
+      yield* Jobs.write(jobs, "job", (run) => [
+        Jobs.started(run),
+        Jobs.accepted(0),
+        Jobs.stitched,
+        Jobs.ended(run, "completed")
+      ])
+      yield* settle
+      assert.lengthOf(client.sent, 1)
+      yield* Deferred.succeed(release, undefined)
+      yield* settle
+      assert.deepStrictEqual(client.taken(), whole(1))
     })
   )
 
