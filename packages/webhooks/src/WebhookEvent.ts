@@ -7,7 +7,7 @@
  * ```
  *
  * Within version 1 fields and types are added and none is taken away: receivers leave out what they do not know. The same
- * as JSON Schema: `@helios-infra/webhooks/schema/v1.json`.
+ * as JSON Schema is `docs/webhook-events-v1.json` of the repository, which `Schema.toJsonSchemaDocument` makes of it.
  *
  * What a command printed, where outputs lie, and what an error says in words may hold secrets: that is sent to endpoints
  * that ask for it alone.

@@ -267,7 +267,7 @@ describe("WebhookEvent", () => {
       ...schema,
       ...(Object.keys(definitions).length === 0 ? undefined : { $defs: definitions })
     }
-    const file = path.join(import.meta.dirname, "../schema/v1.json")
+    const file = path.join(import.meta.dirname, "../../../docs/webhook-events-v1.json")
     if (process.env.UPDATE_SCHEMA === "1") writeFileSync(file, `${JSON.stringify(document, undefined, 2)}\n`)
     assert.deepStrictEqual(JSON.parse(readFileSync(file, "utf8")), document)
   })
