@@ -579,7 +579,10 @@ const pauseAfter = (
 ): Effect.Effect<number> =>
   Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => {
     const asked = reason._tag === "Answered" ? (reason.retryAfterMs ?? 0) : 0
-    return Math.max(Math.min(maxDelayMs, delayMs * 2 ** pauses) * jitter, Math.min(maxRetryAfterMs, asked))
+    // Whole milliseconds, as the clock has them: a part of one would be no time at all.
+    return Math.ceil(
+      Math.max(Math.min(maxDelayMs, delayMs * 2 ** pauses) * jitter, Math.min(maxRetryAfterMs, asked), 1)
+    )
   })
 
 const wordsOf = (report: Report): string => {
