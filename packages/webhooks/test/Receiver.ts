@@ -5,7 +5,7 @@ import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 
 /** A request that came. */
-export interface Received {
+interface Received {
   readonly headers: http.IncomingHttpHeaders
   readonly verified: Verified
 }

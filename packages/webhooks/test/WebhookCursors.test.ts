@@ -1,28 +1,31 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FolderCursors, WebhookCursors } from "@helios-infra/webhooks"
-import { Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import * as Database from "./Database.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => fs.mkdtemp(path.join(tmpdir(), "cursors-"))),
   (dir) => Effect.promise(() => fs.rm(dir, { recursive: true, force: true }))
 )
 
+const inStore = <E>(store: Layer.Layer<KeyValueStore.KeyValueStore, E>) =>
+  Layer.build(Layer.fresh(Layer.provide(WebhookCursors.layerKeyValueStore, store))).pipe(
+    Effect.map((context) => Context.get(context, WebhookCursors.WebhookCursors)),
+    Effect.orDie
+  )
+
 type Cursors = WebhookCursors.WebhookCursors["Service"]
 
 const places: ReadonlyArray<readonly [string, Effect.Effect<Cursors, never, Scope.Scope>]> = [
   ["memory", Effect.provide(WebhookCursors.WebhookCursors, Layer.fresh(WebhookCursors.layerMemory))],
   ["a folder", Effect.map(folder, (dir) => FolderCursors.make({ dir: path.join(dir, "a/b") }))],
-  [
-    "a key-value store",
-    Effect.provide(
-      WebhookCursors.WebhookCursors,
-      Layer.fresh(Layer.provide(WebhookCursors.layerKeyValueStore, KeyValueStore.layerMemory))
-    )
-  ]
+  ["a key-value store", inStore(KeyValueStore.layerMemory)],
+  // Such as orchestrators on several machines share.
+  ["Postgres", inStore(Layer.provide(KeyValueStore.layerSql({ table: "cursors" }), Database.shared()))]
 ]
 
 describe.each(places)("cursors in %s", (_, place) => {

@@ -31,7 +31,7 @@ type Bytes = Uint8Array<ArrayBuffer>
 const hmac = { name: "HMAC", hash: "SHA-256" } as const
 
 /** Bytes as base64. */
-export const toBase64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes))
+const toBase64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes))
 
 const fromBase64 = (text: string): Bytes | undefined => {
   // `atob` is laxer than a header should be read.
