@@ -80,7 +80,7 @@ export const make = (
         (verified) => {
           const one = { headers: request.headers, verified }
           received.push(one)
-          respond(response, one, received.length)
+          return respond(response, one, received.length)
         },
         (error: unknown) => response.writeHead(400).end(String(error))
       )

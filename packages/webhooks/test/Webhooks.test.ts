@@ -319,7 +319,7 @@ describe("Webhooks", () => {
       ["are slow", () => Effect.as(Effect.sleep("14 seconds"), 204)],
       ["refuse everything", () => 500],
       ["break every connection", () => "broken"]
-    ])("however its receivers %s", ([_, answer]) =>
+    ])("however its receivers %s", ([, answer]) =>
       Effect.gen(function* () {
         const alone = yield* render(Layer.fresh(JobRepository.layerMemory))
         assert.strictEqual(alone.took, 5000)

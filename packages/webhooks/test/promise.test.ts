@@ -8,7 +8,7 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
-import { assert, describe, it, onTestFinished } from "vitest"
+import { assert, describe, it, onTestFinished, vi } from "vitest"
 
 const workerAdapter: WorkerAdapter = {
   execute: () => Promise.resolve({ exitCode: 0, stdout: "", stderr: "", durationMs: 1 })
@@ -33,7 +33,7 @@ const listen = async (secret: string, statusOf: (type: string) => number = () =>
       ({ event }) => {
         const status = statusOf(event.type)
         if (status < 300) types.push(event.type)
-        response.writeHead(status).end()
+        return response.writeHead(status).end()
       },
       () => response.writeHead(401).end()
     )
@@ -103,7 +103,7 @@ describe("Webhooks without Effect", () => {
     const manager = new JobManager({ repository: webhooks.repository })
     const { id } = await manager.createJob({ ...spec, id: "film" })
     await manager.runJob(id, { workerAdapter, concurrency: 1 })
-    while (!types.includes("job.completed")) await new Promise((resolve) => setTimeout(resolve, 5))
+    await vi.waitUntil(() => types.includes("job.completed"), { timeout: 30_000 })
     await webhooks.close()
     assert.deepStrictEqual(types, all.toSpliced(1, 1))
     const [report] = reports

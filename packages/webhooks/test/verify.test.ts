@@ -45,10 +45,11 @@ describe("verify", () => {
   it("accepts what a library of Standard Webhooks has signed, in every form of body and headers", async () => {
     const headers = signed(text, secret)
     const bytes = new TextEncoder().encode(text)
-    for (const body of [text, bytes, bytes.buffer]) {
-      for (const given of [headers, new Headers(headers)]) {
-        assert.deepStrictEqual(await verify(body, given, { secrets: secret, now }), { id: "evt_1", sentAt: now, event })
-      }
+    const forms = [text, bytes, bytes.buffer].flatMap((body) =>
+      [headers, new Headers(headers)].map((given) => verify(body, given, { secrets: secret, now }))
+    )
+    for (const found of await Promise.all(forms)) {
+      assert.deepStrictEqual(found, { id: "evt_1", sentAt: now, event })
     }
   })
 
@@ -93,29 +94,35 @@ describe("verify", () => {
     assert.strictEqual(await given({ "webhook-id": undefined }), "MissingHeaders 400")
     assert.strictEqual(await given({ "webhook-signature": "" }), "MissingHeaders 400")
     assert.strictEqual(await given({ "webhook-id": ["evt_1", "evt_2"] }), "MissingHeaders 400")
-    for (const time of ["now", "1e9", "-1", "1.5", "9".repeat(40), " "]) {
-      assert.strictEqual(await given({ "webhook-timestamp": time }), "WrongTime 401")
-    }
+    const times = ["now", "1e9", "-1", "1.5", "9".repeat(40), " "]
+    const timed = await Promise.all(times.map((time) => given({ "webhook-timestamp": time })))
+    assert.deepStrictEqual(
+      timed,
+      times.map(() => "WrongTime 401")
+    )
     const [, value = ""] = headers["webhook-signature"].split(",")
     const wrong = ["v1", "v1,", `v2,${value}`, `v1a,${value}`, value, `v1,${value}!`, `v1,${value.slice(0, -4)}`]
-    for (const signature of [...wrong, " ".repeat(10_000), `${"v1,AAAA ".repeat(8)}v1,${value}`]) {
-      assert.strictEqual(await given({ "webhook-signature": signature }), "WrongSignature 401")
-    }
+    const signatures = [...wrong, " ".repeat(10_000), `${"v1,AAAA ".repeat(8)}v1,${value}`]
+    assert.deepStrictEqual(
+      await Promise.all(signatures.map((signature) => given({ "webhook-signature": signature }))),
+      signatures.map(() => "WrongSignature 401")
+    )
   })
 
   it("refuses what was signed and is no event of this version", async () => {
-    for (const body of ["", "null", "[]", "{", '{"type":"job.paused"}', '{"type":"x","version":2,"data":{}}']) {
-      assert.strictEqual(
-        await reasonOf(verify(body, signed(body, secret), { secrets: secret, now })),
-        "NotAnEvent 400",
-        body
-      )
-    }
+    const bodies = ["", "null", "[]", "{", '{"type":"job.paused"}', '{"type":"x","version":2,"data":{}}']
+    assert.deepStrictEqual(
+      await Promise.all(bodies.map((body) => reasonOf(verify(body, signed(body, secret), { secrets: secret, now })))),
+      bodies.map(() => "NotAnEvent 400")
+    )
   })
 
   it("says that a secret is none, and shows nothing of it", async () => {
-    for (const secrets of [[], [secret, "password"], ["whsec_"], ["whsec_c2hvcnQ="], [secret.slice(6)]]) {
-      const error = await verify(text, signed(text, secret), { secrets, now }).catch((error: unknown) => error)
+    const wrong = [[], [secret, "password"], ["whsec_"], ["whsec_c2hvcnQ="], [secret.slice(6)]]
+    const errors = await Promise.all(
+      wrong.map((secrets) => verify(text, signed(text, secret), { secrets, now }).catch((error: unknown) => error))
+    )
+    for (const error of errors) {
       assert.instanceOf(error, WebhookVerificationError)
       assert.include(error, { reason: "InvalidSecret", status: 500 })
       assert.notInclude(error.message, "password")
@@ -184,7 +191,7 @@ describe("WebhookSignature", () => {
       const [one, two] = yield* Effect.all([WebhookSignature.newSecret, WebhookSignature.newSecret])
       assert.notStrictEqual(Redacted.value(one), Redacted.value(two))
       assert.doesNotThrow(() => new Webhook(Redacted.value(one)))
-      assert.notInclude(String(one), "whsec_")
+      assert.notInclude(JSON.stringify(one), "whsec_")
     })
   )
 })
