@@ -22,6 +22,7 @@ import type { JobRepository, RepositoryError } from "./JobRepository.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
+import { Telemetry } from "./promise/Telemetry.ts"
 import type { VideoStitcher as PlainStitcher } from "./promise/VideoStitcher.ts"
 import type { VideoStitcher } from "./VideoStitcher.ts"
 import type { Workspace, WorkspaceError } from "./Workspace.ts"
@@ -38,10 +39,39 @@ export type StorageLayer = Layer.Layer<ArtifactStorage, ArtifactError>
 /** The layer of a stitcher, which reads chunks where the job's files are. */
 export type StitcherLayer = Layer.Layer<VideoStitcher, never, Workspace>
 
+/** Effect's tracer, loggers and exporters of metrics, or some of them. */
+export type TelemetryLayer = Layer.Layer<never>
+
+/** What a telemetry's effects run on. */
+export type TelemetryRuntime = ManagedRuntime.ManagedRuntime<never, never>
+
+const telemetries = new WeakMap<Telemetry, TelemetryRuntime>()
 const workspaces = new WeakMap<object, WorkspaceLayer>()
 const repositories = new WeakMap<object, RepositoryLayer>()
 const storages = new WeakMap<object, StorageLayer>()
 const stitchers = new WeakMap<object, { readonly kind: PlainStitcher; readonly layer: StitcherLayer }>()
+
+/**
+ * Makes the `telemetry` of the Promise API from a layer: one of `@effect/opentelemetry`, for programs that have
+ * OpenTelemetry already, or of Effect's own `effect/observability`.
+ *
+ * ```ts no-check
+ * import { telemetry } from "@helios-infra/core/PromiseBacking"
+ * import { OtelTracer } from "@effect/opentelemetry"
+ *
+ * const jobs = new JobManager({ telemetry: telemetry(OtelTracer.layerGlobal) })
+ * ```
+ */
+export const telemetry = (layer: TelemetryLayer): Telemetry => {
+  const runtime = ManagedRuntime.make(layer)
+  const made = new Telemetry(runtime.dispose)
+  telemetries.set(made, runtime)
+  return made
+}
+
+/** The runtime behind a telemetry. */
+export const telemetryOf = (made: Telemetry): Option.Option<TelemetryRuntime> =>
+  Option.fromUndefinedOr(telemetries.get(made))
 
 /** Makes what an adapter's `files` gives. */
 export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => {
@@ -163,10 +193,17 @@ export class StorageClass implements PlainStorage {
   }
 }
 
-/** Runs an effect as a promise: rejects with its error as it is, or, when the signal stopped it, with the signal's reason. */
+/**
+ * Runs an effect as a promise: rejects with its error as it is, or, when the signal stopped it, with the signal's reason.
+ *
+ * With a signal that core gave to a method, what it does is a part of what core called it for: in the same trace, its log
+ * entries marked alike.
+ */
 export const run = <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> =>
-  Effect.runPromiseExit(effect, signal === undefined ? {} : { signal }).then((exit) => {
-    if (Exit.isSuccess(exit)) return exit.value
-    if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
-    throw Cause.squash(exit.cause)
-  })
+  Effect.runPromiseExitWith(UserPromise.contextOf(signal))(effect, signal === undefined ? {} : { signal }).then(
+    (exit) => {
+      if (Exit.isSuccess(exit)) return exit.value
+      if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
+      throw Cause.squash(exit.cause)
+    }
+  )

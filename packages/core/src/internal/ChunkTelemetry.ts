@@ -8,7 +8,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import type { Chunk } from "../JobSpec.ts"
@@ -159,10 +158,6 @@ const noChunks = (): States => ({ pending: 0, running: 0, retrying: 0, accepted:
 
 /** Metrics. How many chunks there are in which state is told by `flush`, the rest at once. */
 const makeCounts = (context: Context.Context<never>, adapter: string) => {
-  // What metrics ask of a context, and no more of it: they ask for every update.
-  const registry = Context.make(Metric.MetricRegistry, Context.get(context, Metric.MetricRegistry)).pipe(
-    Context.add(Metric.CurrentMetricAttributes, Context.get(context, Metric.CurrentMetricAttributes))
-  )
   const series = { [attributes.adapter]: adapter }
   const queueDuration = metric.queueDuration(series)
   const outputSize = metric.outputSize(series)
@@ -181,10 +176,10 @@ const makeCounts = (context: Context.Context<never>, adapter: string) => {
   const flush = (): void => {
     for (const state of ["pending", "running", "retrying", "accepted"] as const) {
       const change = states[state] - told[state]
-      if (change !== 0) chunks[state].updateUnsafe(change, registry)
+      if (change !== 0) chunks[state].updateUnsafe(change, context)
     }
     told = { ...states }
-    if (frames > 0) outputFrames.updateUnsafe(frames, registry)
+    if (frames > 0) outputFrames.updateUnsafe(frames, context)
     frames = 0
   }
 
@@ -194,9 +189,9 @@ const makeCounts = (context: Context.Context<never>, adapter: string) => {
     next: Next
   ): void => {
     const why = error === undefined ? {} : { [attributes.errorType]: error.reason._tag }
-    metric.attemptDuration({ ...series, [attributes.outcome]: outcome, ...why }).updateUnsafe(durationMs, registry)
-    if (error?.reason._tag === "Throttled") metric.throttles(series).updateUnsafe(1, registry)
-    if (typeof next === "object") metric.retries({ ...series, ...why }).updateUnsafe(1, registry)
+    metric.attemptDuration({ ...series, [attributes.outcome]: outcome, ...why }).updateUnsafe(durationMs, context)
+    if (error?.reason._tag === "Throttled") metric.throttles(series).updateUnsafe(1, context)
+    if (typeof next === "object") metric.retries({ ...series, ...why }).updateUnsafe(1, context)
   }
 
   return {
@@ -206,7 +201,7 @@ const makeCounts = (context: Context.Context<never>, adapter: string) => {
     started: (state: "pending" | "retrying", waitedMs: number): void => {
       states[state]--
       states.running++
-      queueDuration.updateUnsafe(waitedMs, registry)
+      queueDuration.updateUnsafe(waitedMs, context)
     },
     ended: (chunk: Chunk, durationMs: number, ending: Ending, next: Next): void => {
       states.running--
@@ -214,8 +209,8 @@ const makeCounts = (context: Context.Context<never>, adapter: string) => {
       if (ending.outcome !== "accepted") return failed(durationMs, ending, next)
       states.accepted++
       frames += chunk.frameCount
-      accepted.updateUnsafe(durationMs, registry)
-      outputSize.updateUnsafe(ending.output.bytes, registry)
+      accepted.updateUnsafe(durationMs, context)
+      outputSize.updateUnsafe(ending.output.bytes, context)
     },
     flush,
     /** None of this run's chunks are under way any more. */

@@ -33,6 +33,8 @@ import type { WorkerAdapter as PlainAdapter } from "../../promise/WorkerAdapter.
 import * as PromiseBacking from "../../PromiseBacking.ts"
 import * as WorkerAdapter from "../../WorkerAdapter.ts"
 import { Refused } from "../../WorkerError.ts"
+import { annotations } from "../../Telemetry.ts"
+import * as TraceContext from "../../TraceContext.ts"
 import * as Workspace from "../../Workspace.ts"
 import * as Defect from "../Defect.ts"
 import * as ChunkReports from "./ChunkReports.ts"
@@ -49,13 +51,24 @@ type Services = JobManager.JobManager | JobRepository
 
 /** What a manager's methods run on. */
 export interface Engine {
-  readonly exit: <A>(effect: Effect.Effect<A, Core.JobError, Services>) => Promise<Exit.Exit<A, Failure>>
+  readonly exit: <A>(effect: Effect.Effect<A, Core.JobError, Services>, call?: Call) => Promise<Exit.Exit<A, Failure>>
+}
+
+/** A call that is worth a span of its own. */
+export interface Call {
+  readonly name: string
+  /** The trace that it is a part of, where its caller says so. */
+  readonly trace: TraceContext.Carrier
 }
 
 /** Makes an engine. It holds nothing that would have to be closed. */
-export const make = ({ defaultConcurrency, repository, storage }: JobManagerOptions = {}): Engine => {
+export const make = ({ defaultConcurrency, repository, storage, telemetry }: JobManagerOptions = {}): Engine => {
+  const outer = telemetry === undefined ? Option.none() : PromiseBacking.telemetryOf(telemetry)
   const wrong =
-    countIssue("defaultConcurrency", defaultConcurrency, 1) ?? repositoryIssue(repository) ?? storageIssue(storage)
+    countIssue("defaultConcurrency", defaultConcurrency, 1) ??
+    repositoryIssue(repository) ??
+    storageIssue(storage) ??
+    (telemetry !== undefined && Option.isNone(outer) ? notTelemetry : undefined)
   if (wrong !== undefined) throw new JobError({ reason: new Core.InvalidRequest({ fix: wrong }) })
   const storages = storage === undefined ? Layer.empty : FromPromises.artifactStorage(storage)
   const runtime = ManagedRuntime.make(
@@ -66,11 +79,40 @@ export const make = ({ defaultConcurrency, repository, storage }: JobManagerOpti
         OutputCheck.layerTrusting,
         Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())
       ]),
-      Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository))
+      Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository)),
+      Layer.provide(
+        Option.match(outer, {
+          onNone: () => Layer.empty,
+          onSome: ({ contextEffect }) => Layer.effectContext(contextEffect)
+        })
+      )
     )
   )
-  return { exit: (effect) => runtime.runPromiseExit(effect) }
+  if (Option.isNone(outer)) return { exit: (effect, call) => runtime.runPromiseExit(calling(effect, call)) }
+  const { value: telling } = outer
+  return {
+    exit: (effect, call) =>
+      telling.runPromiseExit(
+        calling(
+          Effect.flatMap(runtime.contextEffect, (context) => Effect.provide(effect, context)),
+          call
+        )
+      )
+  }
 }
+
+/**
+ * Gives a call its span, at once: a tracer that asks which of its own spans is active still finds the one of the code that
+ * made the call.
+ */
+const calling = <A, E, R>(work: Effect.Effect<A, E, R>, call: Call | undefined): Effect.Effect<A, E, R> => {
+  if (call === undefined) return work
+  const traced = Effect.withSpan(work, call.name, { captureStackTrace: false })
+  const parent = TraceContext.parse(call.trace)
+  return parent === undefined ? traced : Effect.withParentSpan(traced, parent)
+}
+
+const notTelemetry = "telemetry must be made by telemetry(layer) of @helios-infra/core/PromiseBacking"
 
 /** The adapter of runs that bring none: none of those begins. */
 const nobody = WorkerAdapter.layer({
@@ -348,35 +390,38 @@ export const execute = Effect.fnUntraced(function* (
 /** How long the repository may take to answer before a job that is to be cancelled is stopped without it. */
 const answerTimeout = Duration.seconds(10)
 
-const conduct = Effect.fnUntraced(function* (
-  jobId: string,
-  options: JobExecutionOptions,
-  begin: (
-    jobs: JobManager.JobManager["Service"],
-    options: JobManager.RunOptions
-  ) => Effect.Effect<JobState, Core.JobError>
-): Effect.fn.Return<JobState, Core.JobError, Services | Scope.Scope> {
-  const jobs = yield* JobManager.JobManager
-  const run = yield* runOptions(jobId, options)
-  const reports = yield* ChunkReports.make(jobId, options.onProgress)
-  const running = yield* Effect.forkChild(begin(jobs, run))
-  const { signal } = options
-  if (signal !== undefined) {
-    yield* Effect.raceFirst(Fiber.await(running), aborted(signal))
-    if (signal.aborted) {
-      // The wish goes on record first, so that the run ends as cancelled, not as paused.
-      const cancelling = Effect.timeout(jobs.get(jobId), answerTimeout).pipe(
-        Effect.andThen(jobs.cancel(jobId, { by: "an aborted signal" })),
-        Effect.ignore
-      )
-      yield* Effect.raceFirst(Fiber.await(running), cancelling)
-      yield* Fiber.interrupt(running)
+const conduct = Effect.fnUntraced(
+  function* (
+    jobId: string,
+    options: JobExecutionOptions,
+    begin: (
+      jobs: JobManager.JobManager["Service"],
+      options: JobManager.RunOptions
+    ) => Effect.Effect<JobState, Core.JobError>
+  ): Effect.fn.Return<JobState, Core.JobError, Services | Scope.Scope> {
+    const jobs = yield* JobManager.JobManager
+    const run = yield* runOptions(jobId, options)
+    const reports = yield* ChunkReports.make(jobId, options.onProgress)
+    const running = yield* Effect.forkChild(begin(jobs, run))
+    const { signal } = options
+    if (signal !== undefined) {
+      yield* Effect.raceFirst(Fiber.await(running), aborted(signal))
+      if (signal.aborted) {
+        // The wish goes on record first, so that the run ends as cancelled, not as paused.
+        const cancelling = Effect.timeout(jobs.get(jobId), answerTimeout).pipe(
+          Effect.andThen(jobs.cancel(jobId, { by: "an aborted signal" })),
+          Effect.ignore
+        )
+        yield* Effect.raceFirst(Fiber.await(running), cancelling)
+        yield* Fiber.interrupt(running)
+      }
     }
-  }
-  const job = yield* Fiber.join(running)
-  yield* reports.finish
-  return job
-}, Effect.scoped)
+    const job = yield* Fiber.join(running)
+    yield* reports.finish
+    return job
+  },
+  (conducting, jobId) => conducting.pipe(Effect.scoped, Effect.annotateLogs(annotations.job, jobId))
+)
 
 const aborted = (signal: AbortSignal): Effect.Effect<void> =>
   Effect.callback((resume) => {
