@@ -73,6 +73,18 @@ export const telemetry = (layer: TelemetryLayer): Telemetry => {
 export const telemetryOf = (made: Telemetry): Option.Option<TelemetryRuntime> =>
   Option.fromUndefinedOr(telemetries.get(made))
 
+/** The layer of a telemetry, of which all that use it share one; an empty one where there is none. */
+export const telemetryLayer = (made: Telemetry | undefined): TelemetryLayer => {
+  if (made === undefined) return Layer.empty
+  const runtime = telemetries.get(made)
+  if (runtime === undefined) throw new TypeError(notTelemetry)
+  return Layer.effectContext(runtime.contextEffect)
+}
+
+/** What is wrong with a telemetry that nobody made here. */
+export const notTelemetry =
+  "telemetry must be what telemetry(layer) of @helios-infra/core/PromiseBacking gives; is @helios-infra/core installed twice?"
+
 /** Makes what an adapter's `files` gives. */
 export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => {
   const folder = new JobFolder(dir)

@@ -76,6 +76,8 @@ export const attributes = {
   adapter: "helios.worker.adapter",
   /** Which worker it is: a process, an invocation, an instance. */
   workerId: "helios.worker.id",
+  /** What a worker reads: `job` or `assets`. */
+  fetched: "helios.worker.fetched",
   /** The size of an output in bytes. */
   outputSize: "helios.output.size",
   /** What makes one file of the chunks: `stitcher` or `merge-command`. */

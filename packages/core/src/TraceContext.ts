@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 
@@ -115,13 +116,17 @@ export const continueFrom = (carrier: Carrier): (<A, E, R>(self: Effect.Effect<A
       : Effect.withParentSpan(self, parent)
 }
 
+/** The HTTP headers by which a request goes on with a trace. Empty where the carrier names no span. */
+export const headers = (carrier: Carrier): Readonly<Record<string, string>> => {
+  const { traceparent } = carrier
+  if (!Predicate.isString(traceparent) || parse(carrier) === undefined) return {}
+  const tracestate = stateOf(carrier.tracestate)
+  return { traceparent, ...(tracestate === undefined ? undefined : { tracestate }) }
+}
+
 /**
  * The variables by which a command goes on with a trace: `TRACEPARENT` and `TRACESTATE`, as OpenTelemetry reads them from
  * its environment. Empty where the carrier names no span.
  */
-export const environment = (carrier: Carrier): Readonly<Record<string, string>> => {
-  const { traceparent } = carrier
-  if (!Predicate.isString(traceparent) || parse(carrier) === undefined) return {}
-  const state = stateOf(carrier.tracestate)
-  return { TRACEPARENT: traceparent, ...(state === undefined ? undefined : { TRACESTATE: state }) }
-}
+export const environment = (carrier: Carrier): Readonly<Record<string, string>> =>
+  Record.mapKeys(headers(carrier), (name) => name.toUpperCase())

@@ -68,7 +68,7 @@ export const make = ({ defaultConcurrency, repository, storage, telemetry }: Job
     countIssue("defaultConcurrency", defaultConcurrency, 1) ??
     repositoryIssue(repository) ??
     storageIssue(storage) ??
-    (telemetry !== undefined && Option.isNone(outer) ? notTelemetry : undefined)
+    (telemetry !== undefined && Option.isNone(outer) ? PromiseBacking.notTelemetry : undefined)
   if (wrong !== undefined) throw new JobError({ reason: new Core.InvalidRequest({ fix: wrong }) })
   const storages = storage === undefined ? Layer.empty : FromPromises.artifactStorage(storage)
   const runtime = ManagedRuntime.make(
@@ -80,12 +80,7 @@ export const make = ({ defaultConcurrency, repository, storage, telemetry }: Job
         Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())
       ]),
       Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository)),
-      Layer.provide(
-        Option.match(outer, {
-          onNone: () => Layer.empty,
-          onSome: ({ contextEffect }) => Layer.effectContext(contextEffect)
-        })
-      )
+      Layer.provide(PromiseBacking.telemetryLayer(telemetry))
     )
   )
   if (Option.isNone(outer)) return { exit: (effect, call) => runtime.runPromiseExit(calling(effect, call)) }
@@ -111,8 +106,6 @@ const calling = <A, E, R>(work: Effect.Effect<A, E, R>, call: Call | undefined):
   const parent = TraceContext.parse(call.trace)
   return parent === undefined ? traced : Effect.withParentSpan(traced, parent)
 }
-
-const notTelemetry = "telemetry must be made by telemetry(layer) of @helios-infra/core/PromiseBacking"
 
 /** The adapter of runs that bring none: none of those begins. */
 const nobody = WorkerAdapter.layer({
