@@ -11,7 +11,7 @@ import * as Exit from "effect/Exit"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import type { Chunk } from "../JobSpec.ts"
-import { annotations, attributes, metric, spans } from "../Telemetry.ts"
+import { annotations, attributes, metric, spans, withSpan } from "../Telemetry.ts"
 import * as TraceContext from "../TraceContext.ts"
 import type { OutputRef, WorkerAdapterInfo } from "../WorkerAdapter.ts"
 import type { WorkerError } from "../WorkerError.ts"
@@ -121,12 +121,13 @@ export const make = Effect.fnUntraced(function* (
     if (next === "done") endChunk(chunk.id, ending.outcome === "accepted" ? "accepted" : "failed", exit)
   }
 
-  const checking: AttemptSpans["checking"] = (check) =>
-    Effect.withSpan(check, spans.check, { captureStackTrace: false })
-
   return {
     spans: TraceContext.isTraced(context)
-      ? { begin, checking, assigned: (span, workerId) => span.attribute(attributes.workerId, workerId) }
+      ? {
+          begin,
+          checking: withSpan(spans.check),
+          assigned: (span, workerId) => span.attribute(attributes.workerId, workerId)
+        }
       : undefined,
     trace: yield* TraceContext.current,
     within: (effect, chunk, number, span) =>
