@@ -316,40 +316,41 @@ export const make = <E = never>(
       return { ...result, workerId }
     })
 
-    const execute: WorkerRuntime["Service"]["execute"] = (request, options = {}) => {
+    /** An attempt as a part of its orchestrator's trace; `told` says in the log how it ended. */
+    const traced = (
+      request: WorkerProtocol.WorkerRequest,
+      options: RunOptions,
+      told: (attempt: Attempt) => Attempt = (attempt) => attempt
+    ): Attempt => {
       const { workerId = `${hostname()}/${pid}` } = options
       const attributes = { ...attributesOf(request), [Telemetry.attributes.workerId]: workerId }
       return Effect.useSpan(Telemetry.spans.worker, { kind: "server", attributes }, (span) =>
-        perform(request, { ...options, workerId }, span).pipe(
+        told(perform(request, { ...options, workerId }, span)).pipe(
           Effect.onExit((exit) => Effect.map(Clock.currentTimeNanos, (now) => endSpan(span, exit, now))),
           Effect.withParentSpan(span, { captureStackTrace: false })
         )
-      ).pipe(TraceContext.continueFrom(request))
+      ).pipe(TraceContext.continueFrom(request), Effect.annotateLogs(replies.annotationsOf(request)))
     }
 
-    const run = Effect.fnUntraced(function* (
-      input: unknown,
-      options: RunOptions = {}
-    ): Effect.fn.Return<WorkerProtocol.WorkerReply> {
+    const execute: WorkerRuntime["Service"]["execute"] = (request, options = {}) => traced(request, options)
+
+    const run: WorkerRuntime["Service"]["run"] = (input, options = {}) => {
       const protocol = WorkerProtocol.version
-      const replied = WorkerProtocol.decodeRequest(input).pipe(
+      return WorkerProtocol.decodeRequest(input).pipe(
         Effect.mapError(
           (reason) =>
             new WorkerError({ adapter: name, ...replies.idsIn(input), attempt: 1, reason: replies.told(reason) })
         ),
-        Effect.flatMap((request) => execute(request, options)),
-        Effect.tap(({ durationMs, output }) =>
-          Effect.logInfo(`rendered ${output?.bytes ?? 0} bytes, the command took ${Math.round(durationMs)} ms`)
-        ),
+        Effect.tapError(({ message }) => Effect.logWarning(message)),
+        Effect.annotateLogs(replies.annotationsOf(input)),
+        Effect.flatMap((request) => traced(request, options, logged)),
         Effect.map((result): WorkerProtocol.WorkerReply => ({ _tag: "Result", protocol, result })),
-        Effect.tapError((error) => Effect.logWarning(error.message)),
         Effect.catchTags({
           WorkerError: (error) => Effect.succeed<WorkerProtocol.WorkerReply>({ _tag: "Error", protocol, error }),
           AttemptCancelled: () => Effect.succeed<WorkerProtocol.WorkerReply>({ _tag: "Cancelled", protocol })
         })
       )
-      return yield* Effect.annotateLogs(replied, replies.annotationsOf(input))
-    })
+    }
 
     return WorkerRuntime.of({ run, execute })
   })
@@ -463,6 +464,16 @@ const attributesOf = ({
   [Telemetry.attributes.attempt]: attempt,
   ...(jobId === undefined ? undefined : { [Telemetry.attributes.jobId]: jobId })
 })
+
+type Attempt = Effect.Effect<WorkerResult, WorkerError | AttemptCancelled>
+
+const logged = (attempt: Attempt): Attempt =>
+  attempt.pipe(
+    Effect.tap(({ durationMs, output }) =>
+      Effect.logInfo(`rendered ${output?.bytes ?? 0} bytes, the command took ${Math.round(durationMs)} ms`)
+    ),
+    Effect.tapError(({ message }) => Effect.logWarning(message))
+  )
 
 const fetching = (what: "job" | "assets") =>
   Telemetry.withSpan(Telemetry.spans.workerFetch, { attributes: { [Telemetry.attributes.fetched]: what } })
