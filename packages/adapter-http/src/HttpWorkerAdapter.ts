@@ -17,6 +17,7 @@ import * as WorkerAdapter from "@helios-infra/core/WorkerAdapter"
 import * as WorkerAnswer from "@helios-infra/core/WorkerAnswer"
 import { Refused, TimedOut, type WorkerReason } from "@helios-infra/core/WorkerError"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
+import * as TraceContext from "@helios-infra/core/TraceContext"
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -182,7 +183,7 @@ export const make = Effect.fnUntraced(function* (
       return yield* fail(new Refused({ why: "TooLarge", fix }))
     }
     const post = HttpClientRequest.post(url).pipe(
-      HttpClientRequest.setHeaders({ ...options.headers, accept }),
+      HttpClientRequest.setHeaders({ ...options.headers, accept, ...TraceContext.headers(meta) }),
       HttpClientRequest.bodyText(text, "application/json")
     )
     const startedAt = yield* Clock.currentTimeMillis
@@ -241,9 +242,12 @@ export const make = Effect.fnUntraced(function* (
       const proof = yield* Effect.catch(credentials.headers({ url: options.url, body: text, rejected }), (reason) =>
         fail(reason)
       )
-      const response = yield* client
-        .execute(HttpClientRequest.setHeaders(post, proof))
-        .pipe(Effect.provideService(Headers.CurrentRedactedNames, redacted), Effect.catch(broken))
+      const response = yield* client.execute(HttpClientRequest.setHeaders(post, proof)).pipe(
+        Effect.provideService(Headers.CurrentRedactedNames, redacted),
+        // The attempt's are sent, for a worker has that as its parent, and none where nobody records spans.
+        Effect.provideService(HttpClient.TracerPropagationEnabled, false),
+        Effect.catch(broken)
+      )
       return { proof, response }
     })
 

@@ -1,7 +1,7 @@
 import { HttpWorkerAdapter } from "@helios-infra/adapter-http"
 import { WorkerAdapter, WorkerError, WorkerProtocol } from "@helios-infra/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Logger, Redacted, Result, Scope } from "effect"
+import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Logger, Redacted, Result, Scope, Tracer } from "effect"
 import { createHmac } from "node:crypto"
 import { attempt, failureOf, jobFile, run, until } from "./Attempts.ts"
 import * as FakeWorker from "./FakeWorker.ts"
@@ -34,6 +34,23 @@ describe("a request", () => {
         accept: "application/x-ndjson, application/json;q=0.9",
         "content-type": "application/json"
       })
+    })
+  )
+
+  it.live("says where the worker goes on with the attempt's trace, in its body and its headers, and else nothing", () =>
+    Effect.gen(function* () {
+      const { requests, url } = yield* FakeWorker.make({ respond: FakeWorker.succeed })
+      const { meta, ...job } = attempt()
+      const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tracestate: "a=1" }
+      const tracer = Tracer.make({ span: (options) => new Tracer.NativeSpan(options) })
+      yield* Effect.provideService(run({ url }, { ...job, meta: { ...meta, ...trace } }), Tracer.Tracer, tracer)
+      yield* run({ url }, { ...job, meta })
+      const [traced, untraced] = requests
+      assert.deepInclude(JSON.parse(traced?.body ?? ""), trace)
+      assert.deepInclude(traced?.headers, trace)
+      assert.notMatch(untraced?.body ?? "", /trace/)
+      for (const name of ["traceparent", "tracestate", "b3"]) assert.notProperty(untraced?.headers, name)
+      assert.notProperty(traced?.headers, "b3")
     })
   )
 

@@ -1,8 +1,8 @@
 /**
  * Runs attempts as child processes of this machine.
  *
- * An attempt's command runs without a shell in the job's folder, sees only listed environment variables, and writes to
- * the place that the attempt was given. When an attempt is over, so are all its processes, those that started a session
+ * An attempt's command runs without a shell in the job's folder, sees only listed environment variables, and
+ * `TRACEPARENT` where the attempt is traced, and writes to the place that the attempt was given. When an attempt is over, so are all its processes, those that started a session
  * of their own included, and what a failed one wrote is removed.
  *
  * Whether an output is any good is not judged here; `OutputCheck` does that.
@@ -12,6 +12,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as TraceContext from "@helios-infra/core/TraceContext"
 import * as WorkerAdapter from "@helios-infra/core/WorkerAdapter"
 import { Refused, RenderFailed, TimedOut, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
 import * as Command from "@helios-infra/process/Command"
@@ -53,7 +54,13 @@ const name = "local"
 export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdapter["Service"]> = Effect.fnUntraced(
   function* (options = {}) {
     const parent = yield* Environment.ParentEnvironment
-    const inherited = { ...Environment.pick(parent, options.allowedEnvironment), ...options.env }
+    const {
+      // Where this process is in a trace, not where its commands are.
+      TRACEPARENT: _parent,
+      TRACESTATE: _state,
+      ...passed
+    } = Environment.pick(parent, options.allowedEnvironment)
+    const inherited = { ...passed, ...options.env }
     const self = yield* liveness.self
 
     const execute = Effect.fn("LocalWorkerAdapter.execute")(function* (
@@ -79,7 +86,7 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
       const run = Command.run({
         args,
         cwd,
-        env: { ...inherited, ...job.env },
+        env: { ...inherited, ...job.env, ...TraceContext.environment(job.meta) },
         name: markerName(job, self),
         killGrace: options.killGrace,
         tailBytes: options.tailBytes,

@@ -170,6 +170,38 @@ describe("an attempt that succeeds", () => {
     })
   )
 
+  it.live("sees where it goes on with the attempt's trace, and never where this process is in one", () =>
+    Effect.gen(function* () {
+      const inherited = "00-11111111111111111111111111111111-1111111111111111-01"
+      const parent = { PATH, TRACEPARENT: inherited, TRACESTATE: "inherited=1", BAGGAGE: "inherited=1" }
+      const { chunk } = yield* setUp()
+      const adapter = yield* LocalWorkerAdapter.make({
+        allowedEnvironment: ["*"],
+        env: { A: "adapter", TRACEPARENT: "mine" }
+      }).pipe(Effect.provideService(Environment.ParentEnvironment, parent))
+      const without = yield* LocalWorkerAdapter.make({ allowedEnvironment: ["*"] }).pipe(
+        Effect.provideService(Environment.ParentEnvironment, parent)
+      )
+      const variables = (made: typeof adapter, trace: Readonly<Record<string, string>>) => {
+        const { meta, ...job } = chunk("env")
+        return Effect.map(
+          made.execute({ ...job, meta: { ...meta, ...trace } }, () => {}),
+          ({ stdout }) => stdout.split("\n").filter((line) => line.startsWith("TRACE"))
+        )
+      }
+      const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+      assert.sameMembers(yield* variables(adapter, { traceparent, tracestate: "a=1" }), [
+        `TRACEPARENT=${traceparent}`,
+        "TRACESTATE=a=1"
+      ])
+      assert.deepStrictEqual(yield* variables(without, { traceparent }), [`TRACEPARENT=${traceparent}`])
+      assert.deepStrictEqual(yield* variables(without, {}), [])
+      assert.deepStrictEqual(yield* variables(without, { traceparent: "malformed\0", tracestate: "a=1" }), [])
+      // What somebody says in so many words stands, where no attempt is traced.
+      assert.deepStrictEqual(yield* variables(adapter, {}), ["TRACEPARENT=mine"])
+    })
+  )
+
   it.live("sees only what another allow-list says", () =>
     Effect.gen(function* () {
       const { chunk, execute } = yield* setUp({ allowedEnvironment: ["PATH", "AWS_*"] })

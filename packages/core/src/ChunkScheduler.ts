@@ -23,12 +23,15 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
+import * as ChunkTelemetry from "./internal/ChunkTelemetry.ts"
 import * as Defect from "./internal/Defect.ts"
 import * as LogTail from "./internal/LogTail.ts"
 import type { JobEvent } from "./JobEvent.ts"
 import type { Chunk } from "./JobSpec.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
+import * as TraceContext from "./TraceContext.ts"
 import * as VideoFormat from "./VideoFormat.ts"
 import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
@@ -88,6 +91,8 @@ interface Entry {
   readonly tries: RetryPolicy.Tries
   /** How often it was started. */
   attempts: number
+  /** Since when it waits for a slot, or will. */
+  dueAt: number
 }
 
 /** An attempt under way. */
@@ -95,6 +100,7 @@ interface Running {
   readonly fiber: Fiber.Fiber<OutputRef, WorkerError>
   readonly startedAt: number
   readonly signs: Signs
+  readonly span: Tracer.Span | undefined
   /** Why the watch stopped it. */
   stopped: WorkerReason | undefined
 }
@@ -140,35 +146,42 @@ export const run = (
       const most = Math.max(backlog.least, backlog.perSlot * slots)
       const events = yield* Queue.unbounded<ChunkEvent, ChunkFailed | Workspace.WorkspaceError | Cause.Done>()
       const room = Latch.makeUnsafe(true)
+      const telemetry = yield* ChunkTelemetry.make(options, info)
       const rendering = renderAll(chunks, options, {
         slots,
         room,
+        telemetry,
         emit: (event) => {
           Queue.offerUnsafe(events, event)
           if (Queue.sizeUnsafe(events) >= most) room.closeUnsafe()
         }
       })
       yield* Effect.raceFirst(rendering, options.halt ?? Effect.never).pipe(
+        Effect.ensuring(Effect.sync(telemetry.close)),
         Effect.onExit((exit) => (Exit.isSuccess(exit) ? Queue.end(events) : Queue.failCause(events, exit.cause))),
         Effect.forkScoped
       )
-      const pull = Effect.tap(Queue.takeAll(events), () => room.open)
+      const pull = Effect.tap(Queue.takeAll(events), () => {
+        telemetry.flush()
+        return room.open
+      })
       return Stream.fromPull(Effect.succeed(pull))
     })
   )
 
-/** How many attempts run at once, where their events go, and whether there is room for more. */
+/** How many attempts run at once, where their events go, whether there is room for more, and what else is told of them. */
 interface Dispatch {
   readonly slots: number
   readonly emit: (event: ChunkEvent) => void
   readonly room: Latch.Latch
+  readonly telemetry: ChunkTelemetry.ChunkTelemetry
 }
 
 /** Renders all chunks, a slot for each attempt that may run at once. */
 const renderAll = Effect.fnUntraced(function* (
   chunks: ReadonlyArray<Chunk>,
   options: Options,
-  { emit, room, slots }: Dispatch
+  { emit, room, slots, telemetry }: Dispatch
 ) {
   const adapter = yield* WorkerAdapter.WorkerAdapter
   const outputCheck = yield* OutputCheck.OutputCheck
@@ -187,8 +200,16 @@ const renderAll = Effect.fnUntraced(function* (
   let remaining = chunks.length + 1
   let format = options.format ?? {}
   let lastSuccess = now()
+  const beganAt = lastSuccess
+  const { spans } = telemetry
+  telemetry.added(chunks.length)
 
-  const entryOf = (chunk: Chunk): Entry => ({ chunk, tries: RetryPolicy.makeTries(), attempts: 0 })
+  const entryOf = (chunk: Chunk, dueAt: number): Entry => ({
+    chunk,
+    tries: RetryPolicy.makeTries(),
+    attempts: 0,
+    dueAt
+  })
   const oneLess = (): void => {
     if (--remaining === 0) Queue.endUnsafe(due)
   }
@@ -198,13 +219,14 @@ const renderAll = Effect.fnUntraced(function* (
     const chunk = Queue.sizeUnsafe(due) === 0 ? chunks[next] : undefined
     if (chunk === undefined) return Queue.take(due)
     next++
-    return Effect.succeed(entryOf(chunk))
+    return Effect.succeed(entryOf(chunk, beganAt))
   })
 
   const comeLater = Stream.runForEach(options.later?.chunks ?? Stream.empty, (chunk) =>
     Effect.sync(() => {
       remaining++
-      Queue.offerUnsafe(due, entryOf(chunk))
+      telemetry.added(1)
+      Queue.offerUnsafe(due, entryOf(chunk, now()))
     })
   ).pipe(Effect.andThen(Effect.sync(oneLess)))
 
@@ -226,8 +248,14 @@ const renderAll = Effect.fnUntraced(function* (
       reason
     })
 
-  const render = (entry: Entry, place: string, signs: Signs): Effect.Effect<OutputRef, WorkerError> => {
+  const render = (
+    entry: Entry,
+    place: string,
+    signs: Signs,
+    span: Tracer.Span | undefined
+  ): Effect.Effect<OutputRef, WorkerError> => {
     const { attempts: attempt, chunk } = entry
+    const trace = span === undefined ? telemetry.trace : TraceContext.ofSpan(span)
     const job: WorkerJob = {
       id: `${options.jobId}/${chunk.id}/${options.run}.${attempt}`,
       command: chunk.command,
@@ -241,7 +269,8 @@ const renderAll = Effect.fnUntraced(function* (
         startFrame: chunk.startFrame,
         frameCount: chunk.frameCount,
         format,
-        ...(attemptTimeout === Infinity ? {} : { deadlineMs: signs.lastAt + attemptTimeout })
+        ...(attemptTimeout === Infinity ? {} : { deadlineMs: signs.lastAt + attemptTimeout }),
+        ...trace
       },
       cwd: workspace.root,
       outputFile: chunk.outputFile,
@@ -254,6 +283,7 @@ const renderAll = Effect.fnUntraced(function* (
         case "Assigned": {
           const { _tag, ...assigned } = signal
           signs.workerId = assigned.workerId ?? signs.workerId
+          if (span !== undefined && assigned.workerId !== undefined) spans?.assigned(span, assigned.workerId)
           emit({ _tag: "AttemptAssigned", chunk: chunk.id, attempt, ...assigned })
           break
         }
@@ -276,7 +306,9 @@ const renderAll = Effect.fnUntraced(function* (
       (result) => {
         asked = "output check"
         signs.workerId = result.workerId ?? signs.workerId
-        return outputCheck.check(job, result)
+        if (span === undefined || spans === undefined) return outputCheck.check(job, result)
+        if (result.workerId !== undefined) spans.assigned(span, result.workerId)
+        return spans.checking(outputCheck.check(job, result))
       }
     )
     return Effect.catchDefect(checked, (defect) =>
@@ -327,26 +359,31 @@ const renderAll = Effect.fnUntraced(function* (
           log
         }
         emit({ _tag: "AttemptStarted", chunk: chunk.id, attempt: entry.attempts })
-        return Effect.flatMap(Effect.forkChild(render(entry, place, signs), { startImmediately: true }), (fiber) => {
-          const state: Running = { fiber, startedAt, signs, stopped: undefined }
-          running.add(state)
-          return Effect.flatMap(Effect.exit(restore(Fiber.await(fiber))), (waited) => {
-            const interrupted = Exit.isFailure(waited)
-            // An output that was there before the interruption arrived is paid for: it counts.
-            const ended = interrupted ? Effect.andThen(Fiber.interrupt(fiber), Fiber.await(fiber)) : waited
-            return Effect.flatMap(ended, (exit) => {
-              signs.over = true
-              running.delete(state)
-              return settle(entry, state, exit, interrupted)
+        telemetry.started(entry.attempts === 1 ? "pending" : "retrying", startedAt - entry.dueAt)
+        const begin = (span: Tracer.Span | undefined) => {
+          const rendering = telemetry.within(render(entry, place, signs, span), chunk.id, entry.attempts, span)
+          return Effect.flatMap(Effect.forkChild(rendering, { startImmediately: true }), (fiber) => {
+            const state: Running = { fiber, startedAt, signs, span, stopped: undefined }
+            running.add(state)
+            return Effect.flatMap(Effect.exit(restore(Fiber.await(fiber))), (waited) => {
+              const interrupted = Exit.isFailure(waited)
+              // An output that was there before the interruption arrived is paid for: it counts.
+              const ended = interrupted ? Effect.andThen(Fiber.interrupt(fiber), Fiber.await(fiber)) : waited
+              return Effect.flatMap(ended, (exit) => {
+                signs.over = true
+                running.delete(state)
+                return settle(entry, state, exit, interrupted)
+              })
             })
           })
-        })
+        }
+        return spans === undefined ? begin(undefined) : Effect.flatMap(spans.begin(chunk, entry.attempts), begin)
       })
     })
 
   const settle = (
     entry: Entry,
-    { signs, startedAt, stopped }: Running,
+    { signs, span, startedAt, stopped }: Running,
     exit: Exit.Exit<OutputRef, WorkerError>,
     interrupted: boolean
   ): Effect.Effect<Verdict> => {
@@ -360,6 +397,7 @@ const renderAll = Effect.fnUntraced(function* (
         lastSuccess = now()
         const durationMs = lastSuccess - startedAt
         const by = signs.workerId === undefined ? undefined : { workerId: signs.workerId }
+        telemetry.ended(chunk, durationMs, { outcome: "accepted", output: exit.value }, "done", span)
         emit({
           _tag: "ChunkAccepted",
           chunk: chunk.id,
@@ -380,16 +418,20 @@ const renderAll = Effect.fnUntraced(function* (
         error = failure(entry, new WorkerLost({ detail: "its adapter ended the attempt without a result" }))
       }
     }
+    const how = signs.notStopped !== undefined ? "not-stopped" : error === undefined ? "interrupted" : "failed"
+    const tell = (next: ChunkTelemetry.Next) =>
+      telemetry.ended(chunk, now() - startedAt, { outcome: how, error }, next, span)
     const ended = {
       _tag: "AttemptEnded",
       chunk: chunk.id,
       attempt: attempts,
-      how: signs.notStopped !== undefined ? "not-stopped" : error === undefined ? "interrupted" : "failed",
+      how,
       ...(error === undefined ? undefined : { error }),
       ...(signs.notStopped === undefined ? undefined : { detail: signs.notStopped }),
       ...log
     } as const
     if (error === undefined || interrupted) {
+      tell("left")
       emit(ended)
       return settled
     }
@@ -398,6 +440,8 @@ const renderAll = Effect.fnUntraced(function* (
     const unsafe = signs.notStopped !== undefined && !WorkerAdapter.namesOutput(chunk.command, chunk.outputFile)
     const delay = unsafe ? Effect.undefined : RetryPolicy.delayOf(options, entry.tries, last.reason, now(), lastSuccess)
     return Effect.map(delay, (afterMs) => {
+      if (afterMs !== undefined) entry.dueAt = now() + afterMs
+      tell(afterMs === undefined ? "done" : { retryInMs: afterMs })
       emit(afterMs === undefined ? ended : { ...ended, retryInMs: afterMs })
       return afterMs === undefined
         ? { _tag: "GiveUp", error: new ChunkFailed({ chunkId: chunk.id, attempts, last }) }

@@ -51,7 +51,9 @@ export const JobEvent = Schema.TaggedUnion({
     owner: Owner,
     /** The final file that it is to make, as it was asked for, and its container: a later run goes on with these. */
     outputFile: Schema.optionalKey(Schema.String),
-    container: Schema.optionalKey(Schema.String)
+    container: Schema.optionalKey(Schema.String),
+    /** Its span, where it is traced, as W3C Trace Context has it. */
+    traceparent: Schema.optionalKey(Schema.String)
   },
   /** Somebody wants the run to end so. Should its process die before it has, the job is not run on by itself. */
   StopRequested: { how: Schema.Literals(["cancelled", "paused"]) },

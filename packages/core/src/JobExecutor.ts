@@ -26,6 +26,7 @@ import * as Stream from "effect/Stream"
 import * as ChunkIndex from "./internal/ChunkIndex.ts"
 import * as Defect from "./internal/Defect.ts"
 import * as JobEnding from "./internal/JobEnding.ts"
+import * as RunTelemetry from "./internal/RunTelemetry.ts"
 import * as AcceptedPrefix from "./AcceptedPrefix.ts"
 import * as ChunkScheduler from "./ChunkScheduler.ts"
 import * as FrameRate from "./FrameRate.ts"
@@ -36,6 +37,8 @@ import * as JobSpec from "./JobSpec.ts"
 import type { JobFold, JobState } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
+import { annotations, attributes, spans, withSpan } from "./Telemetry.ts"
+import * as TraceContext from "./TraceContext.ts"
 import * as VideoFormat from "./VideoFormat.ts"
 import { type ChunkOutput, InputsNotConsumed, StitchError, type VideoStitcher } from "./VideoStitcher.ts"
 import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
@@ -107,7 +110,16 @@ interface Finish {
  * paused. When it returns, whichever way, nothing of the run is under way any more; what could not be stopped stands
  * in the job's `leftover`.
  */
-export const run = Effect.fn("JobExecutor.run")(function* (
+export const run: (
+  request: Run
+) => Effect.Effect<void, JobError, WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace> =
+  Effect.fnUntraced(function* (request) {
+    const { info } = yield* WorkerAdapter.WorkerAdapter
+    const id = { job: request.job, run: request.writer.run }
+    yield* execute(request).pipe(RunTelemetry.within(id, info.name, outcome))
+  })
+
+const execute = Effect.fnUntraced(function* (
   request: Run
 ): Effect.fn.Return<void, JobError, WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace> {
   const { job, options, writer } = request
@@ -120,6 +132,8 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const kept: Array<string> = []
   const leftover: Array<string> = []
   let format = JobSpec.format(job.spec)
+  const clock = yield* Clock.Clock
+  let lastAcceptedAt: number | undefined
 
   for (const chunk of chunks) {
     const { output } = job.chunks[indexOf(chunk.id)] ?? {}
@@ -142,6 +156,7 @@ export const run = Effect.fn("JobExecutor.run")(function* (
     // Before the append: one that fails may have been written after all.
     for (const event of events) if (event._tag === "ChunkAccepted") kept.push(event.output.location)
     yield* append(events)
+    lastAcceptedAt = clock.currentTimeMillisUnsafe()
     prefix.grow()
   })
 
@@ -211,7 +226,8 @@ export const run = Effect.fn("JobExecutor.run")(function* (
   const conduct = Effect.fnUntraced(function* (
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   ) {
-    const finish = yield* restore(makeFinish(request, chunks, prefix, notStopped))
+    const traceparent = yield* RunTelemetry.traceparent
+    const finish = yield* restore(makeFinish(request, chunks, prefix, notStopped, () => lastAcceptedAt))
     const stopping: Array<Effect.Effect<void>> = []
     // Fibers of their own: who ends this run tells them to stop, and does not wait for them for ever.
     const begin = Effect.uninterruptible(
@@ -231,7 +247,8 @@ export const run = Effect.fn("JobExecutor.run")(function* (
     const { container, outputFile } = options
     const asked = {
       ...(outputFile === undefined ? undefined : { outputFile }),
-      ...(container === undefined ? undefined : { container })
+      ...(container === undefined ? undefined : { container }),
+      ...(traceparent === undefined ? undefined : { traceparent })
     }
     // Goes on when the run is stopped; whatever else is to be recorded comes after it.
     const starting = yield* Effect.forkDetach(
@@ -364,7 +381,8 @@ const makeFinish = Effect.fnUntraced(function* (
   { job, options, stitcher, writer }: Run,
   chunks: ReadonlyArray<JobSpec.Chunk>,
   prefix: AcceptedPrefix.AcceptedPrefix,
-  notStopped: (attempt: string, signal: WorkerSignal) => void
+  notStopped: (attempt: string, signal: WorkerSignal) => void,
+  lastAcceptedAt: () => number | undefined
 ): Effect.fn.Return<
   Finish,
   JobReason,
@@ -398,7 +416,10 @@ const makeFinish = Effect.fnUntraced(function* (
         ? Effect.void
         : Effect.fail(new StitchError({ reason: new InputsNotConsumed({ read: prefix.read(), total }) }))
     )
-    return { make: Effect.andThen(stitching, consumed), publish: publish(staged) }
+    const make = Effect.andThen(stitching, consumed).pipe(
+      RunTelemetry.stitching({ job, run: writer.run }, "stitcher", lastAcceptedAt)
+    )
+    return { make, publish: publish(staged) }
   }
 
   const publishChunks = Stream.runForEach(prefix.outputs, (output) =>
@@ -420,36 +441,54 @@ const makeFinish = Effect.fnUntraced(function* (
       ? yield* workspace.stage(job.id, outputFile)
       : undefined
   const tries = RetryPolicy.makeTries()
-  const merge = Effect.fnUntraced(function* (attempt: number): Effect.fn.Return<void, WorkerError> {
-    const mergeJob: WorkerJob = {
-      id: `${job.id}/merge/${writer.run}.${attempt}`,
-      command: mergeCommand,
-      meta: {
-        _tag: "Merge",
-        jobId: job.id,
-        run: writer.run,
-        attempt,
-        output: { _tag: "File", path: staged?.path ?? workspace.root }
-      },
-      cwd: workspace.root,
-      ...(staged === undefined || outputFile === undefined ? undefined : { outputFile }),
-      ...(options.env === undefined ? undefined : { env: options.env })
-    }
-    const failure = (reason: WorkerReason) => Effect.fail(WorkerAdapter.failure(adapter.info.name, mergeJob, reason))
-    const limit = Duration.fromInputUnsafe(options.attemptTimeout ?? Infinity)
-    const merging = Effect.suspend(() =>
-      adapter.execute(mergeJob, (signal) => notStopped(`the merge command, attempt ${attempt}`, signal))
-    ).pipe(
-      Effect.tap((result) => (staged === undefined ? Effect.void : outputCheck.check(mergeJob, result))),
-      Effect.catchDefect((defect) =>
-        failure(new WorkerLost({ detail: `its adapter or its check threw: ${Defect.describe(defect)}` }))
-      ),
-      Effect.timeoutOrElse({
-        duration: limit,
-        orElse: () => failure(new TimedOut({ limit: "attempt", afterMs: Duration.toMillis(limit) }))
-      })
-    )
-    yield* Effect.catch(merging, (error) =>
+  const limit = Duration.fromInputUnsafe(options.attemptTimeout ?? Infinity)
+  const attemptMerge = Effect.fnUntraced(
+    function* (attempt: number): Effect.fn.Return<void, WorkerError> {
+      const mergeJob: WorkerJob = {
+        id: `${job.id}/merge/${writer.run}.${attempt}`,
+        command: mergeCommand,
+        meta: {
+          _tag: "Merge",
+          jobId: job.id,
+          run: writer.run,
+          attempt,
+          output: { _tag: "File", path: staged?.path ?? workspace.root },
+          ...(yield* TraceContext.current)
+        },
+        cwd: workspace.root,
+        ...(staged === undefined || outputFile === undefined ? undefined : { outputFile }),
+        ...(options.env === undefined ? undefined : { env: options.env })
+      }
+      const failure = (reason: WorkerReason) => Effect.fail(WorkerAdapter.failure(adapter.info.name, mergeJob, reason))
+      yield* Effect.suspend(() =>
+        adapter.execute(mergeJob, (signal) => notStopped(`the merge command, attempt ${attempt}`, signal))
+      ).pipe(
+        Effect.tap((result) => (staged === undefined ? Effect.void : outputCheck.check(mergeJob, result))),
+        Effect.catchDefect((defect) =>
+          failure(new WorkerLost({ detail: `its adapter or its check threw: ${Defect.describe(defect)}` }))
+        ),
+        Effect.timeoutOrElse({
+          duration: limit,
+          orElse: () => failure(new TimedOut({ limit: "attempt", afterMs: Duration.toMillis(limit) }))
+        })
+      )
+    },
+    (attempting, attempt) =>
+      attempting.pipe(
+        withSpan(spans.attempt, {
+          kind: adapter.info.where === "remote" ? "client" : "internal",
+          attributes: {
+            [attributes.jobId]: job.id,
+            [attributes.run]: writer.run,
+            [attributes.attempt]: attempt,
+            [attributes.adapter]: adapter.info.name
+          }
+        }),
+        Effect.annotateLogs(annotations.attempt, attempt)
+      )
+  )
+  const merge = (attempt: number): Effect.Effect<void, WorkerError> =>
+    Effect.catch(attemptMerge(attempt), (error) =>
       Effect.gen(function* () {
         const afterMs = yield* RetryPolicy.delayOf(options, tries, error.reason, yield* Clock.currentTimeMillis)
         if (afterMs === undefined) return yield* error
@@ -457,9 +496,10 @@ const makeFinish = Effect.fnUntraced(function* (
         yield* merge(attempt + 1)
       })
     )
-  })
   return {
-    make: Effect.andThen(publishChunks, merge(1)),
+    make: Effect.andThen(publishChunks, merge(1)).pipe(
+      RunTelemetry.stitching({ job, run: writer.run }, "merge-command", lastAcceptedAt)
+    ),
     publish: staged === undefined ? Effect.succeed({}) : publish(staged)
   }
 })

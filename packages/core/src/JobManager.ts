@@ -33,6 +33,7 @@ import * as JobSpec from "./JobSpec.ts"
 import { hasEnded, type JobState, type JobStatus } from "./JobState.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as Progress from "./Progress.ts"
+import { annotations } from "./Telemetry.ts"
 import * as VideoStitcher from "./VideoStitcher.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
 import * as Workspace from "./Workspace.ts"
@@ -162,6 +163,9 @@ const signalCapacity = 1024
 
 /** How long an adapter may take to end what a dead process left. */
 const reapTimeout = Duration.seconds(60)
+
+/** Marks the log entries of what is done with a job. */
+const marked = (jobId: string) => Effect.annotateLogs(annotations.job, jobId)
 
 /** How often `watch` gives progress when nobody says. */
 const watchInterval = Duration.millis(100)
@@ -305,8 +309,9 @@ const make = Effect.gen(function* () {
   }
 
   const runJob = (jobId: string, options: RunOptions, how?: How) =>
-    Effect.mapError(execute(jobId, completed(options), how), (error) =>
-      error._tag === "JobError" ? error : failing(jobId)(error)
+    execute(jobId, completed(options), how).pipe(
+      Effect.mapError((error) => (error._tag === "JobError" ? error : failing(jobId)(error))),
+      marked(jobId)
     )
 
   const run: JobManager["Service"]["run"] = Effect.fn("JobManager.run")((jobId, options = {}) => runJob(jobId, options))
@@ -322,6 +327,7 @@ const make = Effect.gen(function* () {
       Effect.tapError((error) =>
         error.reason._tag === "RepositoryError" ? Effect.logWarning(error.message) : Effect.void
       ),
+      marked(jobId),
       Effect.forkIn(scope)
     )
     yield* Effect.raceFirst(Deferred.await(begun), Fiber.join(running))
@@ -390,7 +396,7 @@ const make = Effect.gen(function* () {
       yield* end(jobId, state.revision, { _tag: "Cancel", by: options.by ?? "JobManager.cancel" })
       return yield* read(jobId)
     },
-    (effect, jobId) => Effect.mapError(effect, failing(jobId))
+    (effect, jobId) => effect.pipe(Effect.mapError(failing(jobId)), marked(jobId))
   )
 
   const pause: JobManager["Service"]["pause"] = Effect.fn("JobManager.pause")(
@@ -400,7 +406,7 @@ const make = Effect.gen(function* () {
       yield* end(jobId, state.revision, { _tag: "Pause", mode })
       return yield* read(jobId)
     },
-    (effect, jobId) => Effect.mapError(effect, failing(jobId))
+    (effect, jobId) => effect.pipe(Effect.mapError(failing(jobId)), marked(jobId))
   )
 
   const stopBeforeDelete = Effect.fnUntraced(function* (jobId: string) {
@@ -408,29 +414,29 @@ const make = Effect.gen(function* () {
     if (state.status === "running") yield* end(jobId, state.revision, { _tag: "Cancel", by: "JobManager.delete" })
   })
 
-  const remove: JobManager["Service"]["delete"] = Effect.fn("JobManager.delete")(function* (
-    jobId: string,
-    options: Pick<RunOptions, "workspace" | "storage"> = {}
-  ) {
-    yield* stopBeforeDelete(jobId).pipe(
-      // What cannot be read has no run either.
-      Effect.catchReason("RepositoryError", "Corrupt", () => Effect.void),
-      Effect.mapError(failing(jobId))
-    )
-    const workspace = options.workspace ?? Context.get(services, Workspace.Workspace)
-    const store = options.storage ?? storage
-    // As long as this holds the job nobody begins a run of it, which would find that its outputs are gone.
-    const hold = repository
-      .openWriter(jobId, { takeOver: "if-dead" })
-      .pipe(Effect.catchReason("RepositoryError", "Corrupt", () => Effect.void))
-    yield* Effect.andThen(hold, workspace.remove(jobId, [])).pipe(
-      Effect.andThen(store === undefined ? Effect.void : JobArtifacts.remove(store, jobId)),
-      Effect.scoped,
-      // Last: as long as the journal is there, it can be tried again.
-      Effect.andThen(repository.delete(jobId)),
-      Effect.mapError(failing(jobId))
-    )
-  })
+  const remove: JobManager["Service"]["delete"] = Effect.fn("JobManager.delete")(
+    function* (jobId: string, options: Pick<RunOptions, "workspace" | "storage"> = {}) {
+      yield* stopBeforeDelete(jobId).pipe(
+        // What cannot be read has no run either.
+        Effect.catchReason("RepositoryError", "Corrupt", () => Effect.void),
+        Effect.mapError(failing(jobId))
+      )
+      const workspace = options.workspace ?? Context.get(services, Workspace.Workspace)
+      const store = options.storage ?? storage
+      // As long as this holds the job nobody begins a run of it, which would find that its outputs are gone.
+      const hold = repository
+        .openWriter(jobId, { takeOver: "if-dead" })
+        .pipe(Effect.catchReason("RepositoryError", "Corrupt", () => Effect.void))
+      yield* Effect.andThen(hold, workspace.remove(jobId, [])).pipe(
+        Effect.andThen(store === undefined ? Effect.void : JobArtifacts.remove(store, jobId)),
+        Effect.scoped,
+        // Last: as long as the journal is there, it can be tried again.
+        Effect.andThen(repository.delete(jobId)),
+        Effect.mapError(failing(jobId))
+      )
+    },
+    (effect, jobId) => marked(jobId)(effect)
+  )
 
   const fullLog: JobManager["Service"]["fullLog"] = (jobId, { attempt, chunkId, run }) =>
     (storage === undefined

@@ -8,6 +8,7 @@ import { JobError } from "./JobError.ts"
 import type { ErrorSummary } from "./JobEvent.ts"
 import type { JobSummary, RepositoryError } from "./JobRepository.ts"
 import { type JobState, runsBrokenOff } from "./JobState.ts"
+import { annotations } from "./Telemetry.ts"
 
 /** Which jobs `recover` runs on, and how. */
 export interface Options {
@@ -95,7 +96,9 @@ export const make = ({ get, list, settle, start }: Jobs) => {
       Effect.mapError((reason) => new JobError({ reason }))
     )
     return yield* Effect.forEach(orphans.toReversed(), ({ id }) =>
-      Effect.catch(recoverOne(id, options), (error) => Effect.succeed<Recovered>({ jobId: id, how: "error", error }))
+      Effect.catch(recoverOne(id, options), (error) =>
+        Effect.succeed<Recovered>({ jobId: id, how: "error", error })
+      ).pipe(Effect.annotateLogs(annotations.job, id))
     )
   })
 }

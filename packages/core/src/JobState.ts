@@ -59,6 +59,8 @@ export interface JobState {
   readonly leftover?: ReadonlyArray<string>
   /** What the last run was asked to make. */
   readonly target?: { readonly outputFile?: string; readonly container?: string }
+  /** The last run's span, where that is traced, as W3C Trace Context has it. */
+  readonly traceparent?: string
   /** How the run that is under way was told to end; it may have died before it did. */
   readonly stopping?: "cancelled" | "paused"
   /** How many runs before the last one broke off in a row, none of which accepted a chunk; absent for 0. */
@@ -129,7 +131,9 @@ export const makeFold = (jobId: string): JobFold => {
         advanced = false
         delete state.brokenOff
         if (brokenOff > 0) state.brokenOff = brokenOff
-        const { container, outputFile } = event
+        const { container, outputFile, traceparent } = event
+        delete state.traceparent
+        if (traceparent !== undefined) state.traceparent = traceparent
         delete state.target
         if (outputFile !== undefined || container !== undefined) {
           state.target = {

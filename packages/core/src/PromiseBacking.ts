@@ -24,6 +24,7 @@ import type { OutputCheck } from "./OutputCheck.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
+import { Telemetry } from "./promise/Telemetry.ts"
 import type { VideoStitcher as PlainStitcher } from "./promise/VideoStitcher.ts"
 import type { WorkerAdapter as PlainAdapter } from "./promise/WorkerAdapter.ts"
 import type { VideoStitcher } from "./VideoStitcher.ts"
@@ -55,12 +56,18 @@ export interface Manager {
   readonly inFolder: (folder: string | undefined) => Layer.Layer<Workspace | OutputCheck, WorkspaceError>
 }
 
+/** Effect's tracer, loggers and exporters of metrics, or some of them. */
+export type TelemetryLayer = Layer.Layer<never>
+
+/** What a telemetry's effects run on. */
+export type TelemetryRuntime = ManagedRuntime.ManagedRuntime<never, never>
+
+const telemetries = new WeakMap<Telemetry, TelemetryRuntime>()
 const adapters = new WeakMap<object, { readonly kind: PlainAdapter; readonly service: AdapterService }>()
 const workspaces = new WeakMap<object, WorkspaceLayer>()
 const repositories = new WeakMap<object, RepositoryLayer>()
 const storages = new WeakMap<object, StorageLayer>()
 const stitchers = new WeakMap<object, { readonly kind: PlainStitcher; readonly layer: StitcherLayer }>()
-
 const managers = new WeakMap<object, Manager>()
 
 /** Says that the options of a plain `JobManager` stand for one that has everything. */
@@ -70,6 +77,40 @@ export const backManager = (options: object, manager: Manager): void => {
 
 /** The manager behind the options of a plain one. */
 export const managerOf = (options: object): Option.Option<Manager> => Option.fromUndefinedOr(managers.get(options))
+
+/**
+ * Makes the `telemetry` of the Promise API from a layer: one of `@effect/opentelemetry`, for programs that have
+ * OpenTelemetry already, or of Effect's own `effect/observability`.
+ *
+ * ```ts no-check
+ * import { telemetry } from "@helios-infra/core/PromiseBacking"
+ * import { OtelTracer } from "@effect/opentelemetry"
+ *
+ * const jobs = new JobManager({ telemetry: telemetry(OtelTracer.layerGlobal) })
+ * ```
+ */
+export const telemetry = (layer: TelemetryLayer): Telemetry => {
+  const runtime = ManagedRuntime.make(layer)
+  const made = new Telemetry(runtime.dispose)
+  telemetries.set(made, runtime)
+  return made
+}
+
+/** The runtime behind a telemetry. */
+export const telemetryOf = (made: Telemetry): Option.Option<TelemetryRuntime> =>
+  Option.fromUndefinedOr(telemetries.get(made))
+
+/** The layer of a telemetry, of which all that use it share one; an empty one where there is none. */
+export const telemetryLayer = (made: Telemetry | undefined): TelemetryLayer => {
+  if (made === undefined) return Layer.empty
+  const runtime = telemetries.get(made)
+  if (runtime === undefined) throw new TypeError(notTelemetry)
+  return Layer.effectContext(runtime.contextEffect)
+}
+
+/** What is wrong with a telemetry that nobody made here. */
+export const notTelemetry =
+  "telemetry must be what telemetry(layer) of @helios-infra/core/PromiseBacking gives; is @helios-infra/core installed twice?"
 
 /** Makes what an adapter's `files` gives. */
 export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => {
@@ -205,10 +246,17 @@ export class StorageClass implements PlainStorage {
   }
 }
 
-/** Runs an effect as a promise: rejects with its error as it is, or, when the signal stopped it, with the signal's reason. */
+/**
+ * Runs an effect as a promise: rejects with its error as it is, or, when the signal stopped it, with the signal's reason.
+ *
+ * With a signal that core gave to a method, what it does is a part of what core called it for: in the same trace, its log
+ * entries marked alike.
+ */
 export const run = <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> =>
-  Effect.runPromiseExit(effect, signal === undefined ? {} : { signal }).then((exit) => {
-    if (Exit.isSuccess(exit)) return exit.value
-    if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
-    throw Cause.squash(exit.cause)
-  })
+  Effect.runPromiseExitWith(UserPromise.contextOf(signal))(effect, signal === undefined ? {} : { signal }).then(
+    (exit) => {
+      if (Exit.isSuccess(exit)) return exit.value
+      if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
+      throw Cause.squash(exit.cause)
+    }
+  )

@@ -53,8 +53,9 @@ const attemptFields = {
   output: OutputTarget,
   /** When the attempt will be stopped, in milliseconds since the epoch. */
   deadlineMs: Schema.optionalKey(Schema.Int),
-  /** W3C trace context. */
-  traceparent: Schema.optionalKey(Schema.String)
+  /** Where the worker goes on with the attempt's trace, as W3C Trace Context has it: see `TraceContext`. */
+  traceparent: Schema.optionalKey(Schema.String),
+  tracestate: Schema.optionalKey(Schema.String)
 }
 
 /** One attempt at one chunk, or at the merge command. Plain data. */

@@ -18,6 +18,9 @@ import { Refused, WorkerError } from "./WorkerError.ts"
 /** The version of the protocol that this module speaks. */
 export const version = 1
 
+/** What may be wrong without harm, and is then as if it had not been sent. */
+const Lenient = Schema.String.pipe(Schema.catchDecoding(() => Effect.succeedNone))
+
 /** Asks a worker for one attempt at one chunk. */
 export const WorkerRequest = Schema.Struct({
   /** Absent in a bare `{ jobPath, chunkIndex }`. */
@@ -40,8 +43,9 @@ export const WorkerRequest = Schema.Struct({
   deadlineMs: Schema.optionalKey(Schema.Int),
   /** Variables for the command, beside those the worker's allow-list lets through. */
   env: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-  /** W3C trace context. */
-  traceparent: Schema.optionalKey(Schema.String)
+  /** Where the worker goes on with the attempt's trace, as W3C Trace Context has it; a malformed one stands for none. */
+  traceparent: Schema.optionalKey(Lenient),
+  tracestate: Schema.optionalKey(Lenient)
 })
 
 /** The type of {@link WorkerRequest}. */
@@ -79,7 +83,8 @@ export const requestOf = (job: WorkerJob, jobPath: string): WorkerRequest | unde
     format: meta.format,
     ...(meta.deadlineMs === undefined ? undefined : { deadlineMs: meta.deadlineMs }),
     ...(job.env === undefined ? undefined : { env: job.env }),
-    ...(meta.traceparent === undefined ? undefined : { traceparent: meta.traceparent })
+    ...(meta.traceparent === undefined ? undefined : { traceparent: meta.traceparent }),
+    ...(meta.tracestate === undefined ? undefined : { tracestate: meta.tracestate })
   }
 }
 

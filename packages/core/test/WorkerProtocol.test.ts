@@ -57,6 +57,18 @@ describe("decodeRequest", () => {
     })
   )
 
+  it.effect("takes a trace context that is malformed for none, and leaves its reading to whoever needs it", () =>
+    Effect.gen(function* () {
+      const request = { jobPath: "job.json", chunkIndex: 0 }
+      for (const wrong of [42, null, {}, ["00-"]]) {
+        const read = yield* WorkerProtocol.decodeRequest({ ...request, traceparent: wrong, tracestate: wrong })
+        assert.deepStrictEqual(read, request)
+      }
+      const trace = { traceparent: "00-1-2-01", tracestate: "a=1" }
+      assert.deepStrictEqual(yield* WorkerProtocol.decodeRequest({ ...request, ...trace }), { ...request, ...trace })
+    })
+  )
+
   it.effect("names every field that is wrong", () =>
     Effect.gen(function* () {
       const { fix, why } = yield* Effect.flip(WorkerProtocol.decodeRequest({ jobPath: "", chunkIndex: 0.5 }))

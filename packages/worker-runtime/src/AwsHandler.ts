@@ -11,11 +11,14 @@
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
 import { Refused, WorkerError, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as OtlpExporter from "effect/observability/OtlpExporter"
+import * as Option from "effect/Option"
 import { stdout } from "node:process"
 import * as replies from "./internal/replies.ts"
 import { InvalidSource } from "./Sources.ts"
@@ -25,6 +28,12 @@ import * as WorkerRuntime from "./WorkerRuntime.ts"
 export interface Options<E = never> extends Omit<WorkerRuntime.Options<E>, "workspaceDir" | "name"> {
   /** The folder that everything happens in. Default: `"/tmp"`, the only one that a function can write to. */
   readonly workspaceDir?: string | undefined
+  /**
+   * Where spans and metrics go, and log entries beside standard output. With a `Flusher` in it, which layers of
+   * `effect/observability` have, all is sent before an invocation is answered: between two of them a container stands
+   * still. Default: nowhere.
+   */
+  readonly telemetry?: Layer.Layer<never, E> | undefined
 }
 
 /** What the handler uses of Lambda's context. */
@@ -48,7 +57,7 @@ export const make = <E = never>(options: Options<E> = {}): Handler => {
     workspaceDir,
     // The home that the system names is a folder that is not there.
     env: { HOME: workspaceDir, ...options.env }
-  }).pipe(Layer.provideMerge(Logger.layer([logToStdout])))
+  }).pipe(Layer.provideMerge(options.telemetry ?? Layer.empty), Layer.provideMerge(Logger.layer([logToStdout])))
 
   const start = () => {
     const started = ManagedRuntime.make(layer)
@@ -67,7 +76,11 @@ export const make = <E = never>(options: Options<E> = {}): Handler => {
         ...(workerId === "" ? undefined : { workerId }),
         ...(remainingMs === undefined ? undefined : { remainingMs })
       })
-    ).pipe(Effect.flatMap(WorkerProtocol.encodeReply), Effect.annotateLogs({ requestId: awsRequestId }))
+    ).pipe(
+      Effect.flatMap(WorkerProtocol.encodeReply),
+      Effect.ensuring(flush),
+      Effect.annotateLogs({ requestId: awsRequestId })
+    )
     return runtime.runPromiseExit(answering).then((exit) => {
       if (Exit.isSuccess(exit)) return exit.value
       // The next invocation may find the disk or the storage well again.
@@ -76,6 +89,13 @@ export const make = <E = never>(options: Options<E> = {}): Handler => {
     })
   }
 }
+
+/** How long an answer waits for its telemetry to be sent. */
+const flushTimeout = Duration.seconds(2)
+
+const flush = Effect.flatMap(Effect.serviceOption(OtlpExporter.Flusher), (flusher) =>
+  Option.isNone(flusher) ? Effect.void : Effect.timeoutOption(flusher.value.flush, flushTimeout)
+)
 
 const unbuilt = (cause: unknown): WorkerProtocol.WorkerReply => ({
   _tag: "Error",

@@ -35,6 +35,8 @@ export interface Options<E = never> extends Omit<WorkerServer.Options<E>, "works
   readonly keepAliveTimeout?: Duration.Input | undefined
   /** The project whose traces log entries belong to. Default: the variable `GOOGLE_CLOUD_PROJECT`, which you have to set. */
   readonly projectId?: string | undefined
+  /** Where spans and metrics go, and log entries beside standard output. Default: nowhere. */
+  readonly telemetry?: Layer.Layer<never, E> | undefined
 }
 
 /** A service could not be made. */
@@ -84,9 +86,12 @@ export const layerLogger = (
     })
   )
 
-/** {@link make} as a layer, with {@link layerLogger}. */
+/** {@link make} as a layer, with {@link layerLogger} and the telemetry. */
 export const layer = <E = never>(options: Options<E>): Layer.Layer<WorkerServer.WorkerServer, MakeError | E> =>
-  Layer.effect(WorkerServer.WorkerServer, make(options)).pipe(Layer.provideMerge(layerLogger(options)))
+  Layer.effect(WorkerServer.WorkerServer, make(options)).pipe(
+    Layer.provide(options.telemetry ?? Layer.empty),
+    Layer.provideMerge(layerLogger(options))
+  )
 
 /**
  * {@link layer} for a program's main: serves until SIGTERM or SIGINT comes, and is done when the server has ended. A

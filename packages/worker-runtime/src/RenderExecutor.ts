@@ -10,6 +10,7 @@ import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdap
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import * as JobSpec from "@helios-infra/core/JobSpec"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
+import * as TraceContext from "@helios-infra/core/TraceContext"
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import type { WorkerJob, WorkerResult, WorkerSignal } from "@helios-infra/core/WorkerAdapter"
 import * as WorkerAdapter from "@helios-infra/core/WorkerAdapter"
@@ -146,7 +147,8 @@ export const make = (
           startFrame,
           frameCount,
           format: VideoFormat.complete(JobSpec.format(spec), format),
-          output: { _tag: "File", path: place }
+          output: { _tag: "File", path: place },
+          ...(yield* TraceContext.current)
         }
       }
       const result = yield* adapter.execute(job, options.onSignal ?? unheard)
@@ -180,7 +182,8 @@ export const make = (
           jobId,
           run,
           attempt,
-          output: { _tag: "File", path: staged?.path ?? workspace.root }
+          output: { _tag: "File", path: staged?.path ?? workspace.root },
+          ...(yield* TraceContext.current)
         }
       }
       const result = yield* adapter.execute(job, options.onSignal ?? unheard)

@@ -14,6 +14,8 @@
 import * as LocalFiles from "@helios-infra/adapter-local/LocalFiles"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
 import { ArtifactStorage, locationOf } from "@helios-infra/core/ArtifactStorage"
+import * as Telemetry from "@helios-infra/core/Telemetry"
+import * as TraceContext from "@helios-infra/core/TraceContext"
 import * as ArtifactLayout from "@helios-infra/core/ArtifactLayout"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
 import type {
@@ -34,11 +36,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import { randomInt } from "node:crypto"
 import * as fs from "node:fs/promises"
 import { hostname } from "node:os"
@@ -51,7 +54,6 @@ import * as jobSource from "./internal/jobSource.ts"
 import * as replies from "./internal/replies.ts"
 import * as scratch from "./internal/scratch.ts"
 import * as transfers from "./internal/transfers.ts"
-
 import * as RenderExecutor from "./RenderExecutor.ts"
 import * as Sources from "./Sources.ts"
 
@@ -203,7 +205,7 @@ export const make = <E = never>(
       known: (jobId: string) => void
     ): Effect.fn.Return<WorkerResult, WorkerReason, Scope.Scope> {
       const { attempt: number = 1, chunkIndex: chunkId, format, run = 1 } = request
-      const job = yield* jobSource.readJob(moves, request.jobPath, jobLimits)
+      const job = yield* fetching("job")(jobSource.readJob(moves, request.jobPath, jobLimits))
       const { spec } = job
       const jobId = request.jobId ?? job.id
       known(jobId)
@@ -212,6 +214,10 @@ export const make = <E = never>(
         return yield* new Refused({ why: "InvalidJob", fix: `the job file has no chunk ${chunkId}` })
       }
       const { outputFile } = chunk
+      yield* Effect.annotateCurrentSpan({
+        [Telemetry.attributes.startFrame]: chunk.startFrame,
+        [Telemetry.attributes.frameCount]: chunk.frameCount
+      })
       const artifacts = yield* artifactsOf(request, { jobId, chunkId, attempt: number, outputFile }, storage)
 
       const { marker, path: own, tmp } = yield* Effect.catch(folders.open, lost)
@@ -222,7 +228,7 @@ export const make = <E = never>(
           LocalFiles.file(() => fs.mkdir(cwd)),
           lost
         )
-      if (spec.assetsUrl !== undefined) yield* fetchAssets(moves, spec.assetsUrl, cwd, own)
+      if (spec.assetsUrl !== undefined) yield* fetching("assets")(fetchAssets(moves, spec.assetsUrl, cwd, own))
 
       const log = yield* Effect.catch(
         attemptLog.make(path.join(own, "log.txt"), options.logBytes ?? defaults.logBytes),
@@ -253,6 +259,7 @@ export const make = <E = never>(
           }
         })
         .pipe(
+          Telemetry.withSpan(Telemetry.spans.workerRender),
           Effect.mapError(({ reason }) => reason),
           Effect.onExit((exit) => (Exit.isFailure(exit) ? sendLog : Effect.void))
         )
@@ -272,7 +279,7 @@ export const make = <E = never>(
       yield* Effect.all([moves.send(artifacts.output, parcel), sendLog], {
         concurrency: "unbounded",
         discard: true
-      })
+      }).pipe(Telemetry.withSpan(Telemetry.spans.workerSend))
       return { ...result, output: { ...output, sha256, location: locationOf(artifacts.output.key) } }
     }, Effect.scoped)
 
@@ -285,9 +292,10 @@ export const make = <E = never>(
         Effect.andThen(Effect.fail(new AttemptCancelled()))
       )
 
-    const execute = Effect.fn("WorkerRuntime.execute")(function* (
+    const perform = Effect.fnUntraced(function* (
       request: WorkerProtocol.WorkerRequest,
-      { onSignal, remainingMs, workerId = `${hostname()}/${pid}` }: RunOptions = {}
+      { onSignal, remainingMs, workerId }: RunOptions & { readonly workerId: string },
+      span: Tracer.Span
     ): Effect.fn.Return<WorkerResult, WorkerError | AttemptCancelled> {
       let { jobId = "unknown" } = request
       const limit = limitOf(request, remainingMs, yield* Clock.currentTimeMillis, margin)
@@ -295,7 +303,10 @@ export const make = <E = never>(
         const env = yield* requestedEnvironment(request, options.requestEnvironment ?? defaults.requestEnvironment)
         const http = yield* guardedHttp.make({ allowLocal, ca: options.ca, idleTimeout: duration("idleTimeout") })
         const moves = transfers.make({ http, sources, storage })
-        const work = attempt(request, { env, margin: limit.margin, moves, onSignal }, (id) => (jobId = id))
+        const work = attempt(request, { env, margin: limit.margin, moves, onSignal }, (id) => {
+          jobId = id
+          span.attribute(Telemetry.attributes.jobId, id)
+        })
         return yield* request.artifacts === undefined
           ? work
           : Effect.raceFirst(work, cancelled(moves, request.artifacts.cancelled))
@@ -305,33 +316,45 @@ export const make = <E = never>(
         if (reason._tag === "AttemptCancelled") return reason
         const { attempt = 1, chunkIndex: chunkId } = request
         return new WorkerError({ adapter: name, jobId, chunkId, attempt, workerId, reason: replies.told(reason) })
-      }).pipe(withParent(request.traceparent))
+      })
       return { ...result, workerId }
     })
 
-    const run = Effect.fn("WorkerRuntime.run")(function* (
-      input: unknown,
-      options: RunOptions = {}
-    ): Effect.fn.Return<WorkerProtocol.WorkerReply> {
+    /** An attempt as a part of its orchestrator's trace; `told` says in the log how it ended. */
+    const traced = (
+      request: WorkerProtocol.WorkerRequest,
+      options: RunOptions,
+      told: (attempt: Attempt) => Attempt = (attempt) => attempt
+    ): Attempt => {
+      const { workerId = `${hostname()}/${pid}` } = options
+      const attributes = { ...attributesOf(request), [Telemetry.attributes.workerId]: workerId }
+      return Effect.useSpan(Telemetry.spans.worker, { kind: "server", attributes }, (span) =>
+        told(perform(request, { ...options, workerId }, span)).pipe(
+          Effect.onExit((exit) => Effect.map(Clock.currentTimeNanos, (now) => endSpan(span, exit, now))),
+          Effect.withParentSpan(span, { captureStackTrace: false })
+        )
+      ).pipe(TraceContext.continueFrom(request), Effect.annotateLogs(replies.annotationsOf(request)))
+    }
+
+    const execute: WorkerRuntime["Service"]["execute"] = (request, options = {}) => traced(request, options)
+
+    const run: WorkerRuntime["Service"]["run"] = (input, options = {}) => {
       const protocol = WorkerProtocol.version
-      const replied = WorkerProtocol.decodeRequest(input).pipe(
+      return WorkerProtocol.decodeRequest(input).pipe(
         Effect.mapError(
           (reason) =>
             new WorkerError({ adapter: name, ...replies.idsIn(input), attempt: 1, reason: replies.told(reason) })
         ),
-        Effect.flatMap((request) => execute(request, options)),
-        Effect.tap(({ durationMs, output }) =>
-          Effect.logInfo(`rendered ${output?.bytes ?? 0} bytes, the command took ${Math.round(durationMs)} ms`)
-        ),
+        Effect.tapError(({ message }) => Effect.logWarning(message)),
+        Effect.annotateLogs(replies.annotationsOf(input)),
+        Effect.flatMap((request) => traced(request, options, logged)),
         Effect.map((result): WorkerProtocol.WorkerReply => ({ _tag: "Result", protocol, result })),
-        Effect.tapError((error) => Effect.logWarning(error.message)),
         Effect.catchTags({
           WorkerError: (error) => Effect.succeed<WorkerProtocol.WorkerReply>({ _tag: "Error", protocol, error }),
           AttemptCancelled: () => Effect.succeed<WorkerProtocol.WorkerReply>({ _tag: "Cancelled", protocol })
         })
       )
-      return yield* Effect.annotateLogs(replied, replies.annotationsOf(input))
-    })
+    }
 
     return WorkerRuntime.of({ run, execute })
   })
@@ -353,7 +376,7 @@ interface AttemptTools {
 
 /** What the request gives its command, if all of it may pass. */
 const requestedEnvironment = Effect.fnUntraced(function* (
-  { env = {}, traceparent }: WorkerProtocol.WorkerRequest,
+  { env = {} }: WorkerProtocol.WorkerRequest,
   allowed: ReadonlyArray<string>
 ): Effect.fn.Return<Readonly<Record<string, string>>, Refused> {
   const passing = Environment.pick(env, allowed)
@@ -364,7 +387,7 @@ const requestedEnvironment = Effect.fnUntraced(function* (
     const fix = `the worker does not let these variables through to commands, list them in its requestEnvironment: ${kept.join(", ")}`
     return yield* new Refused({ why: "Unsupported", fix })
   }
-  return { ...(traceparent === undefined ? undefined : { TRACEPARENT: traceparent }), ...passing }
+  return passing
 })
 
 /** Where the attempt's output and log go; `undefined` where they stay in the workspace. */
@@ -430,17 +453,45 @@ const inTime =
           orElse: () => Effect.fail(new TimedOut({ limit: by, afterMs: Math.round(Duration.toMillis(after)) }))
         })
 
-/** Makes the orchestrator's span the parent of what happens here. */
-const withParent = (traceparent: string | undefined) => {
-  const [, traceId, spanId, flags] =
-    /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})/.exec(traceparent ?? "") ?? []
-  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    traceId === undefined || spanId === undefined
-      ? self
-      : Effect.withParentSpan(
-          self,
-          Tracer.externalSpan({ traceId, spanId, sampled: (Number.parseInt(flags ?? "0", 16) & 1) === 1 })
-        )
+// ---
+// what is told of an attempt
+// ---
+
+const attributesOf = ({
+  attempt = 1,
+  chunkIndex,
+  jobId,
+  run = 1
+}: WorkerProtocol.WorkerRequest): Record<string, unknown> => ({
+  [Telemetry.attributes.chunkId]: chunkIndex,
+  [Telemetry.attributes.run]: run,
+  [Telemetry.attributes.attempt]: attempt,
+  ...(jobId === undefined ? undefined : { [Telemetry.attributes.jobId]: jobId })
+})
+
+type Attempt = Effect.Effect<WorkerResult, WorkerError | AttemptCancelled>
+
+const logged = (attempt: Attempt): Attempt =>
+  attempt.pipe(
+    Effect.tap(({ durationMs, output }) =>
+      Effect.logInfo(`rendered ${output?.bytes ?? 0} bytes, the command took ${Math.round(durationMs)} ms`)
+    ),
+    Effect.tapError(({ message }) => Effect.logWarning(message))
+  )
+
+const fetching = (what: "job" | "assets") =>
+  Telemetry.withSpan(Telemetry.spans.workerFetch, { attributes: { [Telemetry.attributes.fetched]: what } })
+
+/** Says how an attempt ended. To be told to stop is no error. */
+const endSpan = (
+  span: Tracer.Span,
+  exit: Exit.Exit<WorkerResult, WorkerError | AttemptCancelled>,
+  now: bigint
+): void => {
+  const cancelled = Option.exists(Exit.findErrorOption(exit), ({ _tag }) => _tag === "AttemptCancelled")
+  Telemetry.annotate(span, cancelled ? { [Telemetry.attributes.outcome]: "cancelled" } : Telemetry.ending(exit))
+  if (Exit.isSuccess(exit)) span.attribute(Telemetry.attributes.outputSize, exit.value.output?.bytes ?? 0)
+  span.end(now, cancelled ? Exit.interrupt() : exit)
 }
 
 // ---

@@ -21,6 +21,7 @@ import {
 } from "@helios-infra/core/WorkerError"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
 import type { WorkerSignal } from "@helios-infra/core/WorkerAdapter"
+import * as TraceContext from "@helios-infra/core/TraceContext"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -199,10 +200,12 @@ export const make = <E = never>(
       const body = yield* readBody(request, bodyBytes)
       yield* Effect.mapError(checkBody(body), unauthorized)
       const input = yield* parse(body)
-      const chunk = yield* Effect.mapError(
+      const asked = yield* Effect.mapError(
         WorkerProtocol.decodeRequest(input),
         (reason) => new Rejected({ status: 400, reason, about: input })
       )
+      // What the orchestrator says of the trace goes before what something on the way may have made of the header.
+      const chunk = asked.traceparent === undefined ? { ...asked, ...TraceContext.headers(headers) } : asked
 
       if (!acceptsEvents(headers)) {
         const fiber = yield* begin(chunk, undefined, () => {})

@@ -7,14 +7,15 @@
  */
 import * as FromPromises from "@helios-infra/core/FromPromises"
 import * as JobSpec from "@helios-infra/core/JobSpec"
-import type { ArtifactStorage, OutputCheck, WorkerResult } from "@helios-infra/core/promise"
+import type { ArtifactStorage, OutputCheck, Telemetry, WorkerResult } from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import * as TraceContext from "@helios-infra/core/TraceContext"
 import type { ArtifactError } from "@helios-infra/core/ArtifactStorage"
 import type { WorkerSignal } from "@helios-infra/core/WorkerAdapter"
 import type { WorkerError } from "@helios-infra/core/WorkerError"
 import type { WorkspaceError } from "@helios-infra/core/Workspace"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Redacted from "effect/Redacted"
 import * as AwsHandler from "./AwsHandler.ts"
@@ -57,6 +58,14 @@ export interface ExecuteOptions {
   readonly env?: Readonly<Record<string, string>> | undefined
 }
 
+/** What is particular to one call of a worker. */
+export interface RunOptions extends Omit<ExecuteOptions, "env"> {
+  /** The trace that the attempt is a part of, as W3C Trace Context has it. Default: none. */
+  readonly traceparent?: string | undefined
+  /** What came with it. */
+  readonly tracestate?: string | undefined
+}
+
 /** What a worker may do, and with what. */
 export interface WorkerOptions extends RenderExecutorOptions {
   /**
@@ -93,6 +102,8 @@ export interface WorkerOptions extends RenderExecutorOptions {
   readonly cacheBytes?: number | undefined
   /** How much of what a command prints is sent, in bytes: its beginning and its end. Default: 64 MiB. */
   readonly logBytes?: number | undefined
+  /** Where spans, metrics and log entries go. Default: entries to standard output, the rest nowhere. */
+  readonly telemetry?: Telemetry | undefined
 }
 
 /** Runs the commands of job files in a folder. */
@@ -146,16 +157,22 @@ export class WorkerRuntime {
   readonly #runtime: ManagedRuntime.ManagedRuntime<Runtime.WorkerRuntime, Runtime.MakeError | ArtifactError>
 
   constructor(options: WorkerOptions & { readonly workspaceDir: string }) {
-    this.#runtime = ManagedRuntime.make(Runtime.layer({ ...options, ...layersOf(options) }))
+    const { telemetry, ...others } = options
+    this.#runtime = ManagedRuntime.make(
+      Runtime.layer({ ...others, ...layersOf(options) }).pipe(
+        Layer.provideMerge(PromiseBacking.telemetryLayer(telemetry))
+      )
+    )
   }
 
   /**
    * Renders one chunk of the job file at `jobPath`: an allowed https URL, a path below an allowed folder, or `artifact:`
    * and a key of the storage. Rejects with a `WorkerError`.
    */
-  run(jobPath: string, chunkId: number, { report, signal }: Omit<ExecuteOptions, "env"> = {}): Promise<WorkerResult> {
+  run(jobPath: string, chunkId: number, options: RunOptions = {}): Promise<WorkerResult> {
+    const { report, signal, ...trace } = options
     const running = Runtime.WorkerRuntime.use((worker) =>
-      worker.execute({ jobPath, chunkIndex: chunkId }, { onSignal: report })
+      worker.execute({ jobPath, chunkIndex: chunkId, ...TraceContext.headers(trace) }, { onSignal: report })
     )
     return PromiseBacking.run(
       Effect.flatMap(this.#runtime.contextEffect, (context) => Effect.provide(running, context)),
@@ -177,7 +194,7 @@ export interface AwsHandlerOptions extends WorkerOptions {
 
 /** Makes a handler for AWS Lambda's Node.js runtime. */
 export const createAwsHandler = (config: AwsHandlerOptions = {}): AwsHandler.Handler =>
-  AwsHandler.make({ ...config, ...layersOf(config) })
+  AwsHandler.make({ ...config, ...layersOf(config), telemetry: PromiseBacking.telemetryLayer(config.telemetry) })
 
 /** Who may ask a worker's server for chunks: see `RequestAuth` of this package for what each one means. */
 export type ServerAuth =
@@ -246,7 +263,11 @@ export interface ServerHandle {
 
 /** Makes a server for any machine. It ends when `close` is called. */
 export const createWorkerServer = (config: WorkerServerOptions): ServerHandle =>
-  serverOf((port) => Server.layer({ ...config, ...layersOf(config), auth: authOf(config.auth), port }))
+  serverOf((port) =>
+    Server.layer({ ...config, ...layersOf(config), auth: authOf(config.auth), port }).pipe(
+      Layer.provide(PromiseBacking.telemetryLayer(config.telemetry))
+    )
+  )
 
 /**
  * Makes a server for Google Cloud Run. Once it listens it also ends on SIGTERM and SIGINT, within Cloud Run's ten seconds;
@@ -254,7 +275,14 @@ export const createWorkerServer = (config: WorkerServerOptions): ServerHandle =>
  */
 export const createCloudRunServer = (config: CloudRunServerOptions): ServerHandle =>
   serverOf(
-    (port) => CloudRun.layer({ ...config, ...layersOf(config), auth: authOf(config.auth), port }),
+    (port) =>
+      CloudRun.layer({
+        ...config,
+        ...layersOf(config),
+        auth: authOf(config.auth),
+        port,
+        telemetry: PromiseBacking.telemetryLayer(config.telemetry)
+      }),
     endSignal.next
   )
 

@@ -58,6 +58,7 @@ const StoredState: Schema.Codec<JobState> = Schema.Struct({
   target: Schema.optionalKey(
     Schema.Struct({ outputFile: Schema.optionalKey(Schema.String), container: Schema.optionalKey(Schema.String) })
   ),
+  traceparent: Schema.optionalKey(Schema.String),
   stopping: Schema.optionalKey(Schema.Literals(["cancelled", "paused"])),
   brokenOff: Schema.optionalKey(Count)
 })
@@ -175,11 +176,18 @@ export const journalOf = (state: JobState): ReadonlyArray<JobRecord> => {
     void records.push({
       run,
       at: begun,
-      event: { _tag: "RunStarted", run, owner: MemoryJournal.owner, ...state.target }
+      event: {
+        _tag: "RunStarted",
+        run,
+        owner: MemoryJournal.owner,
+        ...state.target,
+        ...(state.traceparent === undefined ? undefined : { traceparent: state.traceparent })
+      }
     })
   const { brokenOff = 0 } = state
   for (let earlier = run - brokenOff; earlier < run; earlier++) start(earlier)
-  if (status === "running" || state.target !== undefined || during.some((chunk) => chunk.attempts > 0)) start(run)
+  const knownStart = state.target ?? state.traceparent
+  if (status === "running" || knownStart !== undefined || during.some((chunk) => chunk.attempts > 0)) start(run)
   during.forEach(add)
   if (state.stopping !== undefined) {
     records.push({ run, at: begun, event: { _tag: "StopRequested", how: state.stopping } })

@@ -24,8 +24,11 @@ export class JobExecutor {
    */
   async execute(): Promise<WorkerResult> {
     this.#options.signal?.throwIfAborted()
-    const engine = Engine.make()
-    const exit = await engine.exit(Engine.execute(this.#jobSpec, this.#options))
+    const engine = Engine.make({ telemetry: this.#options.telemetry })
+    const exit = await engine.exit(Engine.execute(this.#jobSpec, this.#options), {
+      name: "JobExecutor.execute",
+      trace: this.#options
+    })
     return Engine.valueOf(exit, this.#options.signal)
   }
 }

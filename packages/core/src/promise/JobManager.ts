@@ -42,13 +42,17 @@ export class JobManager {
    */
   async runJob(jobId: string, options: JobExecutionOptions = {}): Promise<JobState> {
     options.signal?.throwIfAborted()
-    return Engine.valueOf(await this.#engine.exit(Engine.run(jobId, this.#complete(options))), options.signal)
+    const running = Engine.run(jobId, this.#complete(options))
+    const call = { name: "JobManager.runJob", trace: options }
+    return Engine.valueOf(await this.#engine.exit(running, call), options.signal)
   }
 
   /** Runs a job on, one that was cancelled as well. */
   async resumeJob(jobId: string, options: JobExecutionOptions = {}): Promise<JobState> {
     options.signal?.throwIfAborted()
-    return Engine.valueOf(await this.#engine.exit(Engine.resume(jobId, this.#complete(options))), options.signal)
+    const running = Engine.resume(jobId, this.#complete(options))
+    const call = { name: "JobManager.resumeJob", trace: options }
+    return Engine.valueOf(await this.#engine.exit(running, call), options.signal)
   }
 
   /** The job; `null` where there is none with this id. */

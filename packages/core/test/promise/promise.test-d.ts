@@ -85,7 +85,9 @@ describe("the types of the Promise API", () => {
     expectTypeOf<JobManager["watchJob"]>().returns.toExtend<AsyncIterable<JobProgress>>()
     expectTypeOf<JobExecutor["execute"]>().returns.resolves.toEqualTypeOf<WorkerResult>()
     expectTypeOf<ConstructorParameters<typeof JobManager>[0]>().toEqualTypeOf<JobManagerOptions | undefined>()
-    expectTypeOf<keyof JobManagerOptions>().toEqualTypeOf<"repository" | "storage" | "defaultConcurrency">()
+    expectTypeOf<keyof JobManagerOptions>().toEqualTypeOf<
+      "repository" | "storage" | "defaultConcurrency" | "telemetry"
+    >()
     expectTypeOf<ConstructorParameters<typeof JobExecutor>[0]>().toEqualTypeOf<JobSpec>()
     expectTypeOf<ConstructorParameters<typeof JobExecutor>[1]>().toEqualTypeOf<JobExecutionOptions | undefined>()
   })

@@ -2,6 +2,7 @@
  * Which trace a request belongs to, for log entries: from the W3C's header, or from the one that Google's frontends send.
  * Spans are not made here.
  */
+import { parse } from "@helios-infra/core/TraceContext"
 
 /** A place in a trace, as OpenTelemetry writes it: 32 and 16 hexadecimal digits. */
 export interface TraceContext {
@@ -10,14 +11,13 @@ export interface TraceContext {
   readonly sampled: boolean
 }
 
-const parent = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})$/
 /** `<trace, hexadecimal>/<span, decimal>;o=<1 where it is sampled>`. */
 const google = /^([\da-f]{32})(?:\/(\d{1,20}))?(?:;o=(\d+))?$/i
 
 /** What the headers say; `undefined` where they say nothing. */
 export const fromHeaders = (headers: Readonly<Record<string, string | undefined>>): TraceContext | undefined => {
-  const [, traceId, spanId, flags = ""] = parent.exec(headers["traceparent"] ?? "") ?? []
-  if (traceId !== undefined) return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 }
+  const parent = parse(headers)
+  if (parent !== undefined) return { traceId: parent.traceId, spanId: parent.spanId, sampled: parent.sampled }
   const [, trace, span, options] = google.exec(headers["x-cloud-trace-context"] ?? "") ?? []
   if (trace === undefined) return undefined
   return { traceId: trace.toLowerCase(), spanId: hexadecimal(span), sampled: options === "1" }

@@ -34,6 +34,8 @@ import * as PromiseBacking from "../../PromiseBacking.ts"
 import { VideoStitcher } from "../../VideoStitcher.ts"
 import * as WorkerAdapter from "../../WorkerAdapter.ts"
 import { Refused } from "../../WorkerError.ts"
+import { annotations } from "../../Telemetry.ts"
+import * as TraceContext from "../../TraceContext.ts"
 import * as Workspace from "../../Workspace.ts"
 import * as Defect from "../Defect.ts"
 import * as ChunkReports from "./ChunkReports.ts"
@@ -50,33 +52,62 @@ type Services = JobManager.JobManager | JobRepository
 
 /** What a manager's methods run on. */
 export interface Engine {
-  readonly exit: <A>(effect: Effect.Effect<A, Core.JobError, Services>) => Promise<Exit.Exit<A, Failure>>
+  readonly exit: <A>(effect: Effect.Effect<A, Core.JobError, Services>, call?: Call) => Promise<Exit.Exit<A, Failure>>
+}
+
+/** A call that is worth a span of its own. */
+export interface Call {
+  readonly name: string
+  /** The trace that it is a part of, where its caller says so. */
+  readonly trace: TraceContext.Carrier
 }
 
 /** Makes an engine. It holds nothing that would have to be closed. */
 export const make = (options: JobManagerOptions = {}): Engine => {
+  const { defaultConcurrency, repository, storage, telemetry } = options
   const manager = Option.getOrUndefined(PromiseBacking.managerOf(options))
-  if (manager !== undefined) {
-    const runtime = ManagedRuntime.make(Layer.merge(manager.layer, Layer.succeed(OwnFolder, manager.inFolder)))
-    return { exit: (effect) => runtime.runPromiseExit(effect) }
-  }
-  const { defaultConcurrency, repository, storage } = options
+  const outer = telemetry === undefined ? Option.none() : PromiseBacking.telemetryOf(telemetry)
   const wrong =
-    countIssue("defaultConcurrency", defaultConcurrency, 1) ?? repositoryIssue(repository) ?? storageIssue(storage)
+    countIssue("defaultConcurrency", defaultConcurrency, 1) ??
+    repositoryIssue(repository) ??
+    storageIssue(storage) ??
+    (telemetry !== undefined && Option.isNone(outer) ? PromiseBacking.notTelemetry : undefined)
   if (wrong !== undefined) throw new JobError({ reason: new Core.InvalidRequest({ fix: wrong }) })
-  const storages = storage === undefined ? Layer.empty : FromPromises.artifactStorage(storage)
-  const runtime = ManagedRuntime.make(
-    JobManager.layer.pipe(
-      Layer.provide([
-        storages,
-        nobody,
-        OutputCheck.layerTrusting,
-        Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())
-      ]),
-      Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository))
-    )
-  )
-  return { exit: (effect) => runtime.runPromiseExit(effect) }
+  const services =
+    manager === undefined
+      ? JobManager.layer.pipe(
+          Layer.provide([
+            storage === undefined ? Layer.empty : FromPromises.artifactStorage(storage),
+            nobody,
+            OutputCheck.layerTrusting,
+            Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())
+          ]),
+          Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository))
+        )
+      : Layer.merge(manager.layer, Layer.succeed(OwnFolder, manager.inFolder))
+  const runtime = ManagedRuntime.make(Layer.provide(services, PromiseBacking.telemetryLayer(telemetry)))
+  if (Option.isNone(outer)) return { exit: (effect, call) => runtime.runPromiseExit(calling(effect, call)) }
+  const { value: telling } = outer
+  return {
+    exit: (effect, call) =>
+      telling.runPromiseExit(
+        calling(
+          Effect.flatMap(runtime.contextEffect, (context) => Effect.provide(effect, context)),
+          call
+        )
+      )
+  }
+}
+
+/**
+ * Gives a call its span, at once: a tracer that asks which of its own spans is active still finds the one of the code that
+ * made the call.
+ */
+const calling = <A, E, R>(work: Effect.Effect<A, E, R>, call: Call | undefined): Effect.Effect<A, E, R> => {
+  if (call === undefined) return work
+  const traced = Effect.withSpan(work, call.name, { captureStackTrace: false })
+  const parent = TraceContext.parse(call.trace)
+  return parent === undefined ? traced : Effect.withParentSpan(traced, parent)
 }
 
 /** What a manager that has everything offers to runs; absent from one whose runs bring it. */
@@ -402,35 +433,38 @@ export const execute = Effect.fnUntraced(function* (
 /** How long the repository may take to answer before a job that is to be cancelled is stopped without it. */
 const answerTimeout = Duration.seconds(10)
 
-const conduct = Effect.fnUntraced(function* (
-  jobId: string,
-  options: JobExecutionOptions,
-  begin: (
-    jobs: JobManager.JobManager["Service"],
-    options: JobManager.RunOptions
-  ) => Effect.Effect<JobState, Core.JobError>
-): Effect.fn.Return<JobState, Core.JobError, Services | Scope.Scope> {
-  const jobs = yield* JobManager.JobManager
-  const run = yield* runOptions(jobId, options)
-  const reports = yield* ChunkReports.make(jobId, options.onProgress)
-  const running = yield* Effect.forkChild(begin(jobs, run))
-  const { signal } = options
-  if (signal !== undefined) {
-    yield* Effect.raceFirst(Fiber.await(running), aborted(signal))
-    if (signal.aborted) {
-      // The wish goes on record first, so that the run ends as cancelled, not as paused.
-      const cancelling = Effect.timeout(jobs.get(jobId), answerTimeout).pipe(
-        Effect.andThen(jobs.cancel(jobId, { by: "an aborted signal" })),
-        Effect.ignore
-      )
-      yield* Effect.raceFirst(Fiber.await(running), cancelling)
-      yield* Fiber.interrupt(running)
+const conduct = Effect.fnUntraced(
+  function* (
+    jobId: string,
+    options: JobExecutionOptions,
+    begin: (
+      jobs: JobManager.JobManager["Service"],
+      options: JobManager.RunOptions
+    ) => Effect.Effect<JobState, Core.JobError>
+  ): Effect.fn.Return<JobState, Core.JobError, Services | Scope.Scope> {
+    const jobs = yield* JobManager.JobManager
+    const run = yield* runOptions(jobId, options)
+    const reports = yield* ChunkReports.make(jobId, options.onProgress)
+    const running = yield* Effect.forkChild(begin(jobs, run))
+    const { signal } = options
+    if (signal !== undefined) {
+      yield* Effect.raceFirst(Fiber.await(running), aborted(signal))
+      if (signal.aborted) {
+        // The wish goes on record first, so that the run ends as cancelled, not as paused.
+        const cancelling = Effect.timeout(jobs.get(jobId), answerTimeout).pipe(
+          Effect.andThen(jobs.cancel(jobId, { by: "an aborted signal" })),
+          Effect.ignore
+        )
+        yield* Effect.raceFirst(Fiber.await(running), cancelling)
+        yield* Fiber.interrupt(running)
+      }
     }
-  }
-  const job = yield* Fiber.join(running)
-  yield* reports.finish
-  return job
-}, Effect.scoped)
+    const job = yield* Fiber.join(running)
+    yield* reports.finish
+    return job
+  },
+  (conducting, jobId) => conducting.pipe(Effect.scoped, Effect.annotateLogs(annotations.job, jobId))
+)
 
 const aborted = (signal: AbortSignal): Effect.Effect<void> =>
   Effect.callback((resume) => {

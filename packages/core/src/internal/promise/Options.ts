@@ -3,6 +3,7 @@ import type { JobState } from "../../JobState.ts"
 import type { ArtifactStorage } from "../../promise/ArtifactStorage.ts"
 import type { JobRepository } from "../../promise/JobRepository.ts"
 import type { OutputCheck } from "../../promise/OutputCheck.ts"
+import type { Telemetry } from "../../promise/Telemetry.ts"
 import type { VideoStitcher } from "../../promise/VideoStitcher.ts"
 import type { WorkerAdapter } from "../../promise/WorkerAdapter.ts"
 
@@ -69,6 +70,18 @@ export interface JobExecutionOptions {
    * append at the latest. Default: `"if-dead"`, which rejects and says who runs it.
    */
   readonly takeOver?: "if-dead" | "always" | undefined
+  /**
+   * The trace that this is a part of, as W3C Trace Context has it, such as the header of the request that asked for it.
+   * Default: the span that is active, where the telemetry is OpenTelemetry's.
+   */
+  readonly traceparent?: string | undefined
+  /** What came with it in the header of that name. */
+  readonly tracestate?: string | undefined
+  /**
+   * Where spans, metrics and log entries of a `JobExecutor` go; a `JobManager` has its own. Default: entries to the
+   * console, the rest nowhere.
+   */
+  readonly telemetry?: Telemetry | undefined
 }
 
 /** Where a job's files are. */
@@ -107,4 +120,6 @@ export interface JobManagerOptions {
   readonly storage?: ArtifactStorage | undefined
   /** How many attempts at once, for jobs that are run without `concurrency`. */
   readonly defaultConcurrency?: number | undefined
+  /** Where spans, metrics and log entries go. Default: entries to the console, the rest nowhere. */
+  readonly telemetry?: Telemetry | undefined
 }

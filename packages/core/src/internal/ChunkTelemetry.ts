@@ -1,0 +1,223 @@
+/**
+ * What `ChunkScheduler` tells of itself beside its events: spans of chunks and attempts, metrics, and whose log entries
+ * are whose. Knows nothing of what is scheduled when.
+ *
+ * Where nobody put a tracer into the context no span is made; what is counted costs a few additions for each chunk.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
+import type { Chunk } from "../JobSpec.ts"
+import { annotations, attributes, metric, spans, withSpan } from "../Telemetry.ts"
+import * as TraceContext from "../TraceContext.ts"
+import type { OutputRef, WorkerAdapterInfo } from "../WorkerAdapter.ts"
+import type { WorkerError } from "../WorkerError.ts"
+
+/** How an attempt ended. */
+export type Ending =
+  | { readonly outcome: "accepted"; readonly output: OutputRef }
+  | { readonly outcome: "failed" | "interrupted" | "not-stopped"; readonly error: WorkerError | undefined }
+
+/** What becomes of the chunk: it is done with, left as it is when the run ends, or tried again after so many milliseconds. */
+export type Next = "done" | "left" | { readonly retryInMs: number }
+
+/** A span that was begun, and those of its chunk's that follow it. */
+interface ChunkSpan {
+  readonly span: Tracer.Span
+  attempts: number
+}
+
+/** The spans of attempts. */
+export interface AttemptSpans {
+  /** Begins an attempt's span, and its chunk's where it is the first one. */
+  readonly begin: (chunk: Chunk, attempt: number) => Effect.Effect<Tracer.Span>
+  /** Says which worker it is. */
+  readonly assigned: (span: Tracer.Span, workerId: string) => void
+  /** Looks at an output, as a part of the attempt. */
+  readonly checking: <A, E, R>(check: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/** What one run of the scheduler tells. */
+export interface ChunkTelemetry {
+  /** `undefined` where nobody records spans. */
+  readonly spans: AttemptSpans | undefined
+  /** Where workers go on with the caller's trace when there are no spans of ours. */
+  readonly trace: TraceContext.TraceContext | undefined
+  /** Runs what belongs to an attempt. */
+  readonly within: <A, E, R>(
+    attempt: Effect.Effect<A, E, R>,
+    chunk: number,
+    number: number,
+    span: Tracer.Span | undefined
+  ) => Effect.Effect<A, E, R>
+  /** There are chunks more to render. */
+  readonly added: (chunks: number) => void
+  /** A chunk got its slot, for the first time or again, after it had waited. */
+  readonly started: (state: "pending" | "retrying", waitedMs: number) => void
+  readonly ended: (chunk: Chunk, durationMs: number, ending: Ending, next: Next, span: Tracer.Span | undefined) => void
+  /** Brings what is counted up to date; nothing but that is done for each chunk. */
+  readonly flush: () => void
+  /** Ends what is open: chunks that nobody goes on with in this run. */
+  readonly close: () => void
+}
+
+/** For one run of the scheduler, told below the span that is current. */
+export const make = Effect.fnUntraced(function* (
+  { jobId, run }: { readonly jobId: string; readonly run: number },
+  info: WorkerAdapterInfo
+): Effect.fn.Return<ChunkTelemetry> {
+  const context = yield* Effect.context()
+  const clock = yield* Clock.Clock
+  const own = { [attributes.jobId]: jobId, [attributes.run]: run }
+  const counts = makeCounts(context, info.name)
+  const open = new Map<number, ChunkSpan>()
+  const now = () => clock.currentTimeNanosUnsafe()
+
+  const begin = Effect.fnUntraced(function* (chunk: Chunk, attempt: number) {
+    const ids = { ...own, [attributes.chunkId]: chunk.id }
+    const frames = { [attributes.startFrame]: chunk.startFrame, [attributes.frameCount]: chunk.frameCount }
+    let parent = open.get(chunk.id)
+    if (parent === undefined) {
+      parent = { span: yield* Effect.makeSpan(spans.chunk, { attributes: { ...ids, ...frames } }), attempts: 0 }
+      open.set(chunk.id, parent)
+    }
+    parent.attempts = attempt
+    return yield* Effect.makeSpan(spans.attempt, {
+      parent: parent.span,
+      // What is called over a network is a client's span, by OpenTelemetry's rules.
+      kind: info.where === "remote" ? "client" : "internal",
+      attributes: { ...ids, ...frames, [attributes.attempt]: attempt, [attributes.adapter]: info.name }
+    })
+  })
+
+  const endChunk = (id: number, outcome: "accepted" | "failed" | "interrupted", exit: Exit.Exit<void, WorkerError>) => {
+    const chunk = open.get(id)
+    if (chunk === undefined) return
+    open.delete(id)
+    chunk.span.attribute(attributes.attempts, chunk.attempts)
+    chunk.span.attribute(attributes.outcome, outcome)
+    chunk.span.end(now(), exit)
+  }
+
+  const endSpan = (chunk: Chunk, ending: Ending, next: Next, span: Tracer.Span): void => {
+    span.attribute(attributes.outcome, ending.outcome)
+    let exit: Exit.Exit<void, WorkerError> = Exit.void
+    if (ending.outcome === "accepted") {
+      span.attribute(attributes.outputSize, ending.output.bytes)
+    } else {
+      const { error, outcome } = ending
+      if (error !== undefined) {
+        span.attribute(attributes.errorType, error.reason._tag)
+        if (error.workerId !== undefined) span.attribute(attributes.workerId, error.workerId)
+      }
+      // To be stopped is no error; that something of it may still run stands in its outcome.
+      exit = outcome === "failed" && error !== undefined ? Exit.fail(error) : Exit.interrupt()
+    }
+    if (typeof next === "object") span.attribute(attributes.retryDelay, next.retryInMs)
+    span.end(now(), exit)
+    if (next === "done") endChunk(chunk.id, ending.outcome === "accepted" ? "accepted" : "failed", exit)
+  }
+
+  return {
+    spans: TraceContext.isTraced(context)
+      ? {
+          begin,
+          checking: withSpan(spans.check),
+          assigned: (span, workerId) => span.attribute(attributes.workerId, workerId)
+        }
+      : undefined,
+    trace: yield* TraceContext.current,
+    within: (effect, chunk, number, span) =>
+      Effect.updateContext(effect, (context) => {
+        const marked = Context.add(context, References.CurrentLogAnnotations, {
+          ...Context.get(context, References.CurrentLogAnnotations),
+          [annotations.chunk]: chunk,
+          [annotations.attempt]: number
+        })
+        return span === undefined ? marked : Context.add(marked, Tracer.ParentSpan, span)
+      }),
+    added: counts.added,
+    started: counts.started,
+    ended: (chunk, durationMs, ending, next, span) => {
+      counts.ended(chunk, durationMs, ending, next)
+      if (span !== undefined) endSpan(chunk, ending, next, span)
+    },
+    flush: counts.flush,
+    close: () => {
+      for (const id of open.keys()) endChunk(id, "interrupted", Exit.interrupt())
+      counts.close()
+    }
+  }
+})
+
+type States = Record<"pending" | "running" | "retrying" | "accepted", number>
+
+const noChunks = (): States => ({ pending: 0, running: 0, retrying: 0, accepted: 0 })
+
+/** Metrics. How many chunks there are in which state is told by `flush`, the rest at once. */
+const makeCounts = (context: Context.Context<never>, adapter: string) => {
+  const series = { [attributes.adapter]: adapter }
+  const queueDuration = metric.queueDuration(series)
+  const outputSize = metric.outputSize(series)
+  const outputFrames = metric.outputFrames(series)
+  const accepted = metric.attemptDuration({ ...series, [attributes.outcome]: "accepted" })
+  const chunks = {
+    pending: metric.chunks("pending"),
+    running: metric.chunks("running"),
+    retrying: metric.chunks("retrying"),
+    accepted: metric.chunks("accepted")
+  }
+  const states = noChunks()
+  let told = noChunks()
+  let frames = 0
+
+  const flush = (): void => {
+    for (const state of ["pending", "running", "retrying", "accepted"] as const) {
+      const change = states[state] - told[state]
+      if (change !== 0) chunks[state].updateUnsafe(change, context)
+    }
+    told = { ...states }
+    if (frames > 0) outputFrames.updateUnsafe(frames, context)
+    frames = 0
+  }
+
+  const failed = (
+    durationMs: number,
+    { error, outcome }: Exclude<Ending, { outcome: "accepted" }>,
+    next: Next
+  ): void => {
+    const why = error === undefined ? {} : { [attributes.errorType]: error.reason._tag }
+    metric.attemptDuration({ ...series, [attributes.outcome]: outcome, ...why }).updateUnsafe(durationMs, context)
+    if (error?.reason._tag === "Throttled") metric.throttles(series).updateUnsafe(1, context)
+    if (typeof next === "object") metric.retries({ ...series, ...why }).updateUnsafe(1, context)
+  }
+
+  return {
+    added: (count: number): void => {
+      states.pending += count
+    },
+    started: (state: "pending" | "retrying", waitedMs: number): void => {
+      states[state]--
+      states.running++
+      queueDuration.updateUnsafe(waitedMs, context)
+    },
+    ended: (chunk: Chunk, durationMs: number, ending: Ending, next: Next): void => {
+      states.running--
+      if (typeof next === "object") states.retrying++
+      if (ending.outcome !== "accepted") return failed(durationMs, ending, next)
+      states.accepted++
+      frames += chunk.frameCount
+      accepted.updateUnsafe(durationMs, context)
+      outputSize.updateUnsafe(ending.output.bytes, context)
+    },
+    flush,
+    /** None of this run's chunks are under way any more. */
+    close: (): void => {
+      states.pending = states.running = states.retrying = states.accepted = 0
+      flush()
+    }
+  }
+}
