@@ -1,9 +1,9 @@
 /**
  * Runs N chunks through one way of orchestrating them, with work that costs nothing; prints microseconds and held bytes
- * per chunk. Usage: node orchestrate.ts core|promises|effect CHUNKS CONCURRENCY
+ * per chunk. Usage: node orchestrate.ts core|traced|promises|effect CHUNKS CONCURRENCY
  */
 import { JobManager, JobRepository } from "@helios-infra/core"
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Layer, Schedule, Tracer } from "effect"
 import process from "node:process"
 import { heldBytes, median, timed } from "./Measure.ts"
 import * as NoOp from "./NoOp.ts"
@@ -13,7 +13,11 @@ const total = Number(count)
 const concurrency = Number(slots)
 
 /** Everything on: events in a journal, retries, both time limits, progress. */
-const core = (chunks: number, weigh: boolean): Promise<{ readonly ms: number; readonly held: number }> => {
+const core = (
+  chunks: number,
+  weigh: boolean,
+  tracer: Tracer.Tracer = Tracer.nativeTracer
+): Promise<{ readonly ms: number; readonly held: number }> => {
   return Effect.gen(function* () {
     const jobs = yield* JobManager.JobManager
     const { id } = yield* jobs.create(NoOp.spec(chunks))
@@ -24,8 +28,15 @@ const core = (chunks: number, weigh: boolean): Promise<{ readonly ms: number; re
     return { ms: Duration.toMillis(took), held: state.status === "completed" ? held : Number.NaN }
   }).pipe(
     Effect.provide(JobManager.layer.pipe(Layer.provide([JobRepository.layerMemory, NoOp.layer()]))),
+    Effect.withTracer(tracer),
     Effect.runPromise
   )
+}
+
+/** The same with all spans, ids and attributes of it made, and none kept: what an exporter costs comes on top. */
+const traced = (chunks: number, weigh: boolean) => {
+  const recording = Tracer.make({ span: (options) => new Tracer.NativeSpan(options) })
+  return core(chunks, weigh, recording)
 }
 
 /** As little as possible: no retry, no limit, no record of anything. */
@@ -53,7 +64,8 @@ const effect = async (chunks: number) => {
 }
 
 const ways = new Map([
-  ["core", core],
+  ["core", (chunks: number, weigh: boolean) => core(chunks, weigh)],
+  ["traced", traced],
   ["promises", promises],
   ["effect", effect]
 ])

@@ -294,3 +294,19 @@ describe("the example", () => {
     120_000
   )
 })
+
+describe("the page about it", () => {
+  it("names every span, attribute, metric and mark that there is, and metrics by their units", async () => {
+    const page = await readFile(resolve(import.meta.dirname, "../../../docs/observability.md"), "utf8")
+    const { annotations, attributes, metric, metrics, spans } = Telemetry
+    for (const name of Object.values(spans)) assert.include(page, name)
+    for (const name of [...Object.values(attributes), ...Object.values(metrics), ...Object.values(annotations)]) {
+      assert.include(page, `\`${name}\``)
+    }
+    const { activeJobs, chunks, ...others } = metric
+    for (const { attributes, id } of [activeJobs(), chunks("pending"), ...Object.values(others).map((of) => of({}))]) {
+      const row = page.split("\n").find((line) => line.startsWith(`| \`${id}\``))
+      assert.include(row, `| \`${attributes?.["unit"]}\``)
+    }
+  })
+})
