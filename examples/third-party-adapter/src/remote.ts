@@ -41,15 +41,13 @@ run() {
   marker=$1 grace=$2 folder=$3 output=$4; shift 4
   cd -- "$folder" && command -v -- "$1" > /dev/null || { echo "there is no $1 in $folder or $PATH" >&2; exit 127; }
   trap : PIPE
-  mkdir -m 700 "/tmp/$marker" || exit
-  echo "$marker" >&2
+  mkdir -m 700 "/tmp/$marker" || exit; echo "$marker" >&2
   exec 3<&0
   HELIOS_SSH=$marker setsid "$@" < /dev/null 3<&- & command=$!
   # Again and again: a process that is about to begin carries no marker yet.
   (read -r _; while :; do end "$marker" "$grace"; sleep 0.1; done) <&3 3<&- > /dev/null 2>&1 & watch=$!
   wait $command; code=$?
-  kill $watch
-  end "$marker" "$grace"
+  kill $watch; end "$marker" "$grace"
   if [ $code -ne 0 ]; then rm -rf "/tmp/$marker"; elif [ ! -e "$output" ]; then : > "$output"; fi
   # 255 is what ssh gives for errors of its own.
   exit $((code == 255 ? 254 : code))
