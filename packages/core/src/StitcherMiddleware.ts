@@ -47,7 +47,7 @@ export const around =
   (wrap: (stitch: Stitcher["stitch"]) => Stitcher["stitch"]): Middleware =>
   (stitcher) =>
     // What a stitcher throws is what its join ends with.
-    VideoStitcher.of({ stitch: wrap((request) => Effect.suspend(() => stitcher.stitch(request))) })
+    VideoStitcher.of({ ...stitcher, stitch: wrap((request) => Effect.suspend(() => stitcher.stitch(request))) })
 
 /** Puts middleware around the stitcher of a layer, in the order of a pipe: the last is the outermost. */
 export const onLayer =

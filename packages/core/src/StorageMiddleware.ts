@@ -69,6 +69,7 @@ export const around =
     const read = <A>(operation: keyof Storage, key: string, read: () => Stream.Stream<A, ArtifactError>) =>
       stream(Stream.suspend(read), { operation, key })
     return ArtifactStorage.of({
+      ...storage,
       put: (key, body, options) => ask("put", key, () => storage.put(key, body, options)),
       get: (key, options) => read("get", key, () => storage.get(key, options)),
       head: (key) => ask("head", key, () => storage.head(key)),

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AdapterMiddleware, AdapterPool, WorkerAdapter, WorkerError } from "@helios-infra/core"
-import { Cause, Duration, Effect, Exit, Fiber, Layer, Metric } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Layer, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fakes from "./Fakes.ts"
 import { logged, metricsOf } from "./Observed.ts"
@@ -330,7 +330,10 @@ describe("AdapterMiddleware.limitRate", () => {
       const begun: Array<number> = []
       const adapter = AdapterMiddleware.limitRate({ most: 3, per: "1 second" })(
         adapterOf(() =>
-          Effect.clockWith((clock) => Effect.map(clock.currentTimeMillis, (now) => (begun.push(now), result)))
+          Clock.currentTimeMillis.pipe(
+            Effect.tap((now) => Effect.sync(() => begun.push(now))),
+            Effect.as(result)
+          )
         )
       )
       for (let chunk = 0; chunk < 8; chunk++) {

@@ -47,6 +47,13 @@ describe("StitcherMiddleware.around", () => {
     })
   )
 
+  it("leaves what the stitcher says of itself to the stitcher", () => {
+    const remote: Stitcher = { ...stitcherOf(), readsRemote: true }
+    const { limitConcurrency, limitTime, logging, metrics } = StitcherMiddleware
+    const all = [limitConcurrency(1), limitTime("1 minute"), logging(), metrics()]
+    assert.isTrue(all.reduce((inner, around) => around(inner), remote).readsRemote)
+  })
+
   it.effect("goes around the stitcher of a layer, the last outermost", () =>
     Effect.gen(function* () {
       const order: Array<string> = []
