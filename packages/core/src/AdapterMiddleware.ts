@@ -234,7 +234,11 @@ export const limitTime = (limit: Duration.Input): Middleware => {
         duration: most,
         orElse: () =>
           Effect.fail(
-            WorkerAdapter.failure(info.name, job, new TimedOut({ limit: "attempt", afterMs: Duration.toMillis(most) }))
+            WorkerAdapter.failure(
+              info.name,
+              job,
+              new TimedOut({ limit: "attempt", afterMs: Math.round(Duration.toMillis(most)) })
+            )
           )
       }),
     ({ maxDuration = most }) => ({ maxDuration: Duration.min(Duration.fromInputUnsafe(maxDuration), most) })

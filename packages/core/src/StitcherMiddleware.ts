@@ -124,7 +124,9 @@ export const limitConcurrency = (most: number): Middleware => {
 /** Stops a join that is not done so long after its last chunk was there, and fails it with `StitchTimedOut`. */
 export const limitTime = (limit: Duration.Input): Middleware => {
   const most = Duration.fromInputUnsafe(limit)
-  const late = new StitchError({ reason: new StitchTimedOut({ afterMs: Duration.toMillis(most) }) })
+  const late = Effect.suspend(() =>
+    Effect.fail(new StitchError({ reason: new StitchTimedOut({ afterMs: Math.round(Duration.toMillis(most)) }) }))
+  )
   return around(
     (stitch) => (request) =>
       Effect.suspend(() => {
