@@ -104,11 +104,10 @@ describe("StitcherMiddleware.metrics", () => {
         )
       )
       for (const line of [
-        "helios_stitches{outcome=succeeded} 1",
-        "helios_stitches{outcome=ToolMissing} 1",
-        "helios_stitches{outcome=interrupted} 1",
-        "helios_stitch_duration{outcome=succeeded,time_unit=milliseconds} 1",
-        "helios_stitches_running{} 0"
+        "helios.stitcher.duration{helios.outcome=completed,unit=ms} 1",
+        "helios.stitcher.duration{error.type=ToolMissing,helios.outcome=failed,unit=ms} 1",
+        "helios.stitcher.duration{helios.outcome=interrupted,unit=ms} 1",
+        "helios.stitcher.active{unit={joins}} 0"
       ]) {
         assert.include(told, line)
       }
