@@ -7,6 +7,7 @@ import type { Row } from "./Measure.ts"
 
 const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<ReadonlyArray<Row>> }>> = new Map([
   ["orchestration", () => import("./orchestration.ts")],
+  ["composition", () => import("./composition.ts")],
   ["journal", () => import("./journal.ts")],
   ["resume", () => import("./resume.ts")],
   ["processes", () => import("./processes.ts")],

@@ -11,7 +11,8 @@ import {
   JobManager,
   JobRepository,
   StitcherMiddleware,
-  StorageMiddleware
+  StorageMiddleware,
+  Telemetry
 } from "@helios-infra/core"
 import { Ffmpeg, FfmpegOutputCheck, FfmpegStitcher } from "@helios-infra/stitcher-ffmpeg"
 import { Config, Console, Data, Effect, Layer, Metric, Option, Stream } from "effect"
@@ -78,7 +79,10 @@ const pipeline = Effect.gen(function* () {
   const picture = yield* poster(ffmpeg, film)
   yield* Effect.forEach([film, picture], upload, { concurrency: 2 })
   for (const adapter of ["here", "elsewhere"]) {
-    const done = Metric.withAttributes(AdapterMiddleware.attempts, { adapter, outcome: "succeeded" })
+    const done = Metric.withAttributes(AdapterMiddleware.attemptDuration, {
+      [Telemetry.attributes.adapter]: adapter,
+      [Telemetry.attributes.outcome]: "completed"
+    })
     yield* Console.log(`${(yield* Metric.value(done)).count} chunks were rendered ${adapter}`)
   }
 })

@@ -2,6 +2,8 @@ import * as FileJobRepository from "@helios-infra/adapter-local/FileJobRepositor
 import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdapter"
 import * as Promises from "@helios-infra/adapter-local/promise"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
+import * as AdapterMiddleware from "@helios-infra/core/AdapterMiddleware"
+import * as AdapterPool from "@helios-infra/core/AdapterPool"
 import {
   WorkerAdapterContract,
   workerAdapterContract,
@@ -9,7 +11,7 @@ import {
   WorkspaceContract,
   workspaceContract
 } from "@helios-infra/testkit"
-import { Context, Effect, Layer, Option } from "effect"
+import { Context, Effect, Layer, Logger, Option } from "effect"
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -88,6 +90,22 @@ workerAdapterContract("LocalWorkerAdapter", Layer.unwrap(Effect.map(Folder, adap
   reap: true,
   patience: "30 seconds"
 })
+
+workerAdapterContract(
+  "a pool of LocalWorkerAdapters with logs and metrics around it",
+  Layer.unwrap(
+    Effect.map(Folder, (dir) => {
+      const local = LocalWorkerAdapter.layer({ killGrace: "100 millis", env: { RIG_FOLDER: dir }, concurrency: 1 })
+      return Layer.merge(
+        AdapterPool.layerOverflow([local, Layer.fresh(local)]).pipe(
+          AdapterMiddleware.onLayer(AdapterMiddleware.metrics(), AdapterMiddleware.logging())
+        ),
+        Layer.succeed(WorkerAdapterContract.WorkerRig, WorkerAdapterContract.fromPlain(rigIn(dir)))
+      )
+    })
+  ).pipe(Layer.provide(folder), Layer.provideMerge(Logger.layer([]))),
+  { frames: true, reap: true, patience: "30 seconds" }
+)
 
 workerAdapterContract(
   "LocalWorkerAdapter of the Promise API",

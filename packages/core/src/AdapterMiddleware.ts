@@ -19,12 +19,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
+import type * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import { concurrencyOf } from "./ChunkScheduler.ts"
 import * as Limits from "./internal/Limits.ts"
 import * as Observation from "./internal/Observation.ts"
+import * as Telemetry from "./Telemetry.ts"
 import type { WorkerAdapterInfo, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
 import { TimedOut, WorkerError } from "./WorkerError.ts"
@@ -96,10 +97,10 @@ export const named = (name: string): Middleware =>
 
 const placeOf = ({ info, job }: { readonly info: WorkerAdapterInfo; readonly job: WorkerJob }) => ({
   adapter: info.name,
-  job: job.meta.jobId,
-  run: job.meta.run,
-  chunk: WorkerAdapter.chunkId(job) ?? "merge",
-  attempt: job.meta.attempt
+  [Telemetry.annotations.job]: job.meta.jobId,
+  [Telemetry.annotations.run]: job.meta.run,
+  [Telemetry.annotations.chunk]: WorkerAdapter.chunkId(job) ?? "merge",
+  [Telemetry.annotations.attempt]: job.meta.attempt
 })
 
 /**
@@ -136,27 +137,25 @@ export const logging = (): Middleware =>
       })
   )
 
-/** How many attempts have ended, by `adapter` and `outcome`: `succeeded`, `interrupted`, `died`, or a reason's name. */
-export const attempts: Metric.Counter<number> = Metric.counter("helios_attempts", {
-  description: "Attempts that have ended",
-  incremental: true
-})
+const meters = Observation.meters("helios.adapter.attempt", "attempts")
 
-/** How long attempts took, in milliseconds, by `adapter` and `outcome`. */
-export const attemptDuration: Metric.Histogram<Duration.Duration> = Metric.timer("helios_attempt_duration", {
-  description: "How long attempts took"
-})
+/**
+ * `helios.adapter.attempt.duration`: how long attempts took, in milliseconds, by `helios.worker.adapter`, `helios.outcome`
+ * (`completed`, `failed`, `interrupted`) and `error.type`. Its count is how many there were.
+ */
+export const attemptDuration: Metric.Histogram<number> = meters.duration
 
-/** How many attempts are under way, by `adapter`. */
-export const attemptsRunning: Metric.Gauge<number> = Metric.gauge("helios_attempts_running", {
-  description: "Attempts that are under way"
-})
+/** `helios.adapter.attempt.active`: how many attempts are under way, by `helios.worker.adapter`. */
+export const attemptsActive: Metric.Counter<number> = meters.active
 
-/** Keeps {@link attempts}, {@link attemptDuration} and {@link attemptsRunning}; `attributes` come with each of them. */
+/**
+ * Keeps {@link attemptDuration} and {@link attemptsActive} of one adapter, such as one of a pool: `Telemetry.metrics`, which
+ * are always kept, know the pool alone. `attributes` come with each of them.
+ */
 export const metrics = (attributes: Readonly<Record<string, string>> = {}): Middleware =>
   around((execute, info) => {
-    const meters = { count: attempts, duration: attemptDuration, running: attemptsRunning }
-    const measured = Observation.within(Observation.makeMeter(meters, { adapter: info.name, ...attributes }))
+    const meter = Observation.makeMeter(meters, { [Telemetry.attributes.adapter]: info.name, ...attributes })
+    const measured = Observation.within(meter)
     return (job, signal) => measured(execute(job, signal))
   })
 
@@ -234,7 +233,11 @@ export const limitTime = (limit: Duration.Input): Middleware => {
         duration: most,
         orElse: () =>
           Effect.fail(
-            WorkerAdapter.failure(info.name, job, new TimedOut({ limit: "attempt", afterMs: Duration.toMillis(most) }))
+            WorkerAdapter.failure(
+              info.name,
+              job,
+              new TimedOut({ limit: "attempt", afterMs: Math.round(Duration.toMillis(most)) })
+            )
           )
       }),
     ({ maxDuration = most }) => ({ maxDuration: Duration.min(Duration.fromInputUnsafe(maxDuration), most) })

@@ -48,7 +48,7 @@ const lossesUntilSick = 3
 /** When to ask again, in milliseconds, where adapters do not rest and all slots are taken. */
 const untilSlotMs = 5000
 
-/** The chunks of which a pool knows who has tried them, the latest ones: a retry comes soon, or not at all. */
+/** Of how many attempts that ended a pool knows which adapter had them: a retry comes soon, or not at all. */
 const remembered = 4096
 
 /**
@@ -225,8 +225,7 @@ const make = (
   const execute: Adapter["execute"] = (job, signal) =>
     Clock.clockWith((clock) =>
       Effect.uninterruptibleMask((restore) => {
-        const chunk = `${job.meta.run}/${WorkerAdapter.chunkId(job) ?? "merge"}/${job.meta.jobId}`
-        const triedBy = job.meta.attempt === 1 ? [] : tries.of(chunk)
+        const triedBy = tries.of(job)
 
         const ask = (
           asked: ReadonlyArray<Member>,
@@ -246,7 +245,7 @@ const make = (
             const error = errorOf(exit)
             learn(member, exit, error, clock.currentTimeMillisUnsafe())
             if (error?.reason._tag === "Throttled") return ask([...asked, member], passed)
-            tries.add(chunk, member)
+            tries.add(job, member)
             if (error !== undefined && !runsOn && isPassedOn(error)) return ask([...asked, member], [...passed, error])
             return exit
           })
@@ -352,21 +351,30 @@ const rest = (one: Rest, now: number, told = 0): void => {
 // who has tried which chunk
 // ---------------------------------------------
 
-/** Which members have had an attempt at a chunk, for the chunks that were tried last. */
+/**
+ * Which members have had attempts at a chunk, among the attempts that ended last. Almost none is tried again: to write
+ * them down costs nothing, and they are looked through when one is.
+ */
 const makeTries = () => {
-  const byChunk = new Map<string, ReadonlyArray<Member>>()
-  /** The chunks in the order in which they are forgotten. */
-  const ring: Array<string> = []
-  let oldest = 0
+  const ended: Array<{
+    readonly jobId: string
+    readonly run: number
+    readonly chunkId: number | undefined
+    readonly member: Member
+  }> = []
+  let next = 0
   return {
-    of: (chunk: string): ReadonlyArray<Member> => byChunk.get(chunk) ?? [],
-    add: (chunk: string, member: Member): void => {
-      const before = byChunk.get(chunk)
-      byChunk.set(chunk, before === undefined ? [member] : [...before, member])
-      if (before !== undefined) return
-      byChunk.delete(ring[oldest] ?? "")
-      ring[oldest] = chunk
-      oldest = (oldest + 1) % remembered
+    of: (job: WorkerJob): ReadonlyArray<Member> => {
+      const { attempt, jobId, run } = job.meta
+      if (attempt === 1) return []
+      const chunkId = WorkerAdapter.chunkId(job)
+      return ended
+        .filter((one) => one.chunkId === chunkId && one.run === run && one.jobId === jobId)
+        .map(({ member }) => member)
+    },
+    add: (job: WorkerJob, member: Member): void => {
+      ended[next] = { jobId: job.meta.jobId, run: job.meta.run, chunkId: WorkerAdapter.chunkId(job), member }
+      next = (next + 1) % remembered
     }
   }
 }

@@ -18,7 +18,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
+import type * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -47,7 +47,7 @@ export const around =
   (wrap: (stitch: Stitcher["stitch"]) => Stitcher["stitch"]): Middleware =>
   (stitcher) =>
     // What a stitcher throws is what its join ends with.
-    VideoStitcher.of({ stitch: wrap((request) => Effect.suspend(() => stitcher.stitch(request))) })
+    VideoStitcher.of({ ...stitcher, stitch: wrap((request) => Effect.suspend(() => stitcher.stitch(request))) })
 
 /** Puts middleware around the stitcher of a layer, in the order of a pipe: the last is the outermost. */
 export const onLayer =
@@ -83,26 +83,23 @@ export const logging = (): Middleware =>
       )
   )
 
-/** How many joins have ended, by `outcome`: `succeeded`, `interrupted`, `died`, or a reason's name. */
-export const stitches: Metric.Counter<number> = Metric.counter("helios_stitches", {
-  description: "Joins that have ended",
-  incremental: true
-})
+const meters = Observation.meters("helios.stitcher", "joins")
 
-/** How long joins took, in milliseconds and waiting for chunks included, by `outcome`. */
-export const stitchDuration: Metric.Histogram<Duration.Duration> = Metric.timer("helios_stitch_duration", {
-  description: "How long joins took, waiting for chunks included"
-})
+/**
+ * `helios.stitcher.duration`: how long joins took, in milliseconds and waiting for chunks included, by `helios.outcome`
+ * (`completed`, `failed`, `interrupted`) and `error.type`. Its count is how many there were.
+ */
+export const stitchDuration: Metric.Histogram<number> = meters.duration
 
-/** How many joins are under way. */
-export const stitchesRunning: Metric.Gauge<number> = Metric.gauge("helios_stitches_running", {
-  description: "Joins that are under way"
-})
+/** `helios.stitcher.active`: how many joins are under way. */
+export const stitchesActive: Metric.Counter<number> = meters.active
 
-/** Keeps {@link stitches}, {@link stitchDuration} and {@link stitchesRunning}; `attributes` come with each of them. */
+/**
+ * Keeps {@link stitchDuration} and {@link stitchesActive}, of stitchers that are used without a `JobManager` as well;
+ * `attributes` come with each of them.
+ */
 export const metrics = (attributes: Readonly<Record<string, string>> = {}): Middleware =>
   around((stitch) => {
-    const meters = { count: stitches, duration: stitchDuration, running: stitchesRunning }
     const measured = Observation.within(Observation.makeMeter(meters, attributes))
     return (request) => measured(stitch(request))
   })
@@ -124,7 +121,9 @@ export const limitConcurrency = (most: number): Middleware => {
 /** Stops a join that is not done so long after its last chunk was there, and fails it with `StitchTimedOut`. */
 export const limitTime = (limit: Duration.Input): Middleware => {
   const most = Duration.fromInputUnsafe(limit)
-  const late = new StitchError({ reason: new StitchTimedOut({ afterMs: Duration.toMillis(most) }) })
+  const late = Effect.suspend(() =>
+    Effect.fail(new StitchError({ reason: new StitchTimedOut({ afterMs: Math.round(Duration.toMillis(most)) }) }))
+  )
   return around(
     (stitch) => (request) =>
       Effect.suspend(() => {

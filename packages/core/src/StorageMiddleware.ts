@@ -69,6 +69,7 @@ export const around =
     const read = <A>(operation: keyof Storage, key: string, read: () => Stream.Stream<A, ArtifactError>) =>
       stream(Stream.suspend(read), { operation, key })
     return ArtifactStorage.of({
+      ...storage,
       put: (key, body, options) => ask("put", key, () => storage.put(key, body, options)),
       get: (key, options) => read("get", key, () => storage.get(key, options)),
       head: (key) => ask("head", key, () => storage.head(key)),
@@ -125,39 +126,32 @@ export const logging = (): Middleware =>
     )
   )
 
+const meters = Observation.meters("helios.storage.operation", "operations")
+
+/** The attribute of metrics that says what was asked of the storage: the name of its method. */
+export const operationAttribute = "helios.storage.operation"
+
 /**
- * How many operations have ended, by `operation` and `outcome`: `succeeded`, `interrupted`, `died`, or an error's reason.
- * A stream of which a part was read has succeeded.
+ * `helios.storage.operation.duration`: how long operations took, in milliseconds, by `helios.storage.operation`,
+ * `helios.outcome` (`completed`, `failed`, `interrupted`) and `error.type`, the error's reason. Its count is how many there
+ * were. A stream of which a part was read is completed.
  */
-export const operations: Metric.Counter<number> = Metric.counter("helios_storage_operations", {
-  description: "Operations on the storage that have ended",
-  incremental: true
-})
+export const operationDuration: Metric.Histogram<number> = meters.duration
 
-/** How long operations took, in milliseconds, by `operation` and `outcome`. */
-export const operationDuration: Metric.Histogram<Duration.Duration> = Metric.timer(
-  "helios_storage_operation_duration",
-  { description: "How long operations on the storage took" }
-)
+/** `helios.storage.operation.active`: how many operations are under way, by `helios.storage.operation`. */
+export const operationsActive: Metric.Counter<number> = meters.active
 
-/** How many operations are under way, by `operation`. */
-export const operationsRunning: Metric.Gauge<number> = Metric.gauge("helios_storage_operations_running", {
-  description: "Operations on the storage that are under way"
-})
-
-/** How many bytes were stored (`operation` is `put`) and read (`get`). */
-export const bytes: Metric.Counter<number> = Metric.counter("helios_storage_bytes", {
+/** `helios.storage.transferred`: how many bytes were stored and read, by `helios.storage.operation`: `put` or `get`. */
+export const transferred: Metric.Counter<number> = Metric.counter("helios.storage.transferred", {
   description: "Bytes that were stored or read",
+  attributes: { unit: "By" },
   incremental: true
 })
 
-/**
- * Keeps {@link operations}, {@link operationDuration}, {@link operationsRunning} and {@link bytes}; `attributes` come with
- * each of them.
- */
+/** Keeps {@link operationDuration}, {@link operationsActive} and {@link transferred}; `attributes` come with each of them. */
 export const metrics = (attributes: Readonly<Record<string, string>> = {}): Middleware => {
-  const meters = { count: operations, duration: operationDuration, running: operationsRunning }
-  const meterOf = (operation: keyof Storage) => Observation.makeMeter(meters, { operation, ...attributes })
+  const of = (operation: keyof Storage) => ({ [operationAttribute]: operation, ...attributes })
+  const meterOf = (operation: keyof Storage) => Observation.makeMeter(meters, of(operation))
   const by: Readonly<Record<keyof Storage, ReturnType<typeof meterOf>>> = {
     put: meterOf("put"),
     get: meterOf("get"),
@@ -166,8 +160,8 @@ export const metrics = (attributes: Readonly<Record<string, string>> = {}): Midd
     delete: meterOf("delete"),
     url: meterOf("url")
   }
-  const stored = Metric.withAttributes(bytes, { operation: "put", ...attributes })
-  const got = Metric.withAttributes(bytes, { operation: "get", ...attributes })
+  const stored = Metric.withAttributes(transferred, of("put"))
+  const got = Metric.withAttributes(transferred, of("get"))
   const measured = within(({ operation }) => by[operation])
   return (storage) => {
     const inner = measured(storage)

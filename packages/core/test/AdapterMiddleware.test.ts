@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { AdapterMiddleware, AdapterPool, WorkerAdapter, WorkerError } from "@helios-infra/core"
-import { Cause, Duration, Effect, Exit, Fiber, Layer, Metric } from "effect"
+import { AdapterMiddleware, AdapterPool, Telemetry, WorkerAdapter, WorkerError } from "@helios-infra/core"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Layer, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fakes from "./Fakes.ts"
 import { logged, metricsOf } from "./Observed.ts"
@@ -213,14 +213,15 @@ describe("AdapterMiddleware.metrics", () => {
           yield* Fiber.interrupt(stopped)
         })
       )
+      const of = "helios.worker.adapter=farm,region=eu"
+      const ended = (how: string) => `helios.adapter.attempt.duration{${how},${of},unit=ms}`
       for (const line of [
-        "helios_attempts{adapter=farm,outcome=succeeded,region=eu} 2",
-        "helios_attempts{adapter=farm,outcome=WorkerLost,region=eu} 1",
-        "helios_attempts{adapter=farm,outcome=Throttled,region=eu} 1",
-        "helios_attempts{adapter=farm,outcome=died,region=eu} 1",
-        "helios_attempts{adapter=farm,outcome=interrupted,region=eu} 1",
-        "helios_attempt_duration{adapter=farm,outcome=succeeded,region=eu,time_unit=milliseconds} 2",
-        "helios_attempts_running{adapter=farm,region=eu} 0"
+        `${ended("helios.outcome=completed")} 2`,
+        `${ended("error.type=WorkerLost,helios.outcome=failed")} 1`,
+        `${ended("error.type=Throttled,helios.outcome=failed")} 1`,
+        `${ended("error.type=Defect,helios.outcome=failed")} 1`,
+        `${ended("helios.outcome=interrupted")} 1`,
+        `helios.adapter.attempt.active{${of},unit={attempts}} 0`
       ]) {
         assert.include(told, line)
       }
@@ -231,13 +232,17 @@ describe("AdapterMiddleware.metrics", () => {
     Effect.gen(function* () {
       const slow = AdapterMiddleware.metrics()(adapterOf(() => Effect.as(Effect.sleep("2 seconds"), result)))
       const running = yield* Effect.forkChild(run(slow), { startImmediately: true })
-      const gauge = Metric.withAttributes(AdapterMiddleware.attemptsRunning, { adapter: "farm" })
-      assert.strictEqual((yield* Metric.value(gauge)).value, 1)
+      const of = { [Telemetry.attributes.adapter]: "farm" }
+      const active = Metric.withAttributes(AdapterMiddleware.attemptsActive, of)
+      assert.strictEqual((yield* Metric.value(active)).count, 1)
       yield* TestClock.adjust("2 seconds")
       yield* Fiber.join(running)
-      const took = Metric.withAttributes(AdapterMiddleware.attemptDuration, { adapter: "farm", outcome: "succeeded" })
+      const took = Metric.withAttributes(AdapterMiddleware.attemptDuration, {
+        ...of,
+        [Telemetry.attributes.outcome]: "completed"
+      })
       assert.deepInclude(yield* Metric.value(took), { count: 1, sum: 2_000 })
-      assert.strictEqual((yield* Metric.value(gauge)).value, 0)
+      assert.strictEqual((yield* Metric.value(active)).count, 0)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 })
@@ -330,7 +335,10 @@ describe("AdapterMiddleware.limitRate", () => {
       const begun: Array<number> = []
       const adapter = AdapterMiddleware.limitRate({ most: 3, per: "1 second" })(
         adapterOf(() =>
-          Effect.clockWith((clock) => Effect.map(clock.currentTimeMillis, (now) => (begun.push(now), result)))
+          Clock.currentTimeMillis.pipe(
+            Effect.tap((now) => Effect.sync(() => begun.push(now))),
+            Effect.as(result)
+          )
         )
       )
       for (let chunk = 0; chunk < 8; chunk++) {

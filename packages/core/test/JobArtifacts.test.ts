@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
+  AdapterPool,
   ArtifactLayout,
   type ArtifactStorage,
   JobArtifacts,
@@ -49,6 +50,8 @@ const makeRig = Effect.fnUntraced(function* (
     readonly execute?: WorkerAdapter.WorkerAdapter["Service"]["execute"]
     readonly readsRemote?: boolean
     readonly where?: "local" | "remote"
+    /** What is made of the adapter. */
+    readonly compose?: (adapter: WorkerAdapter.WorkerAdapter["Service"]) => WorkerAdapter.WorkerAdapter["Service"]
     readonly spec?: JobSpec.JobSpec
     readonly transfer?: false
   } = {}
@@ -93,13 +96,14 @@ const makeRig = Effect.fnUntraced(function* (
             })
           }
   })
-  const workerAdapter = WorkerAdapter.make({
+  const adapter = WorkerAdapter.make({
     info: { name: "elsewhere", where: options.where ?? "remote", stop: "never" },
     execute: (job, signal) => {
       executed.push(job)
       return (options.execute ?? (() => Effect.succeed(done(job))))(job, signal)
     }
   })
+  const workerAdapter = options.compose?.(adapter) ?? adapter
   const job = yield* JobArtifacts.make(
     storage,
     { id: "film", spec: options.spec ?? spec },
@@ -517,6 +521,34 @@ describe("outputs", () => {
         assert.lengthOf(other.remotes, 0)
         assert.strictEqual(other.received.get("/job/film.mp4"), "abc+/here.mov+xyz")
       }
+    })
+  )
+
+  it.effect("of a pool are what each attempt wrote where it ran", () =>
+    Effect.gen(function* () {
+      const here = WorkerAdapter.make({
+        info: { name: "here", where: "local", stop: "always", concurrency: 1 },
+        execute: (job) =>
+          Effect.succeed({ ...done(job), output: { location: "/here.mov", bytes: 3 } }).pipe(Effect.delay("1 second"))
+      })
+      const rig = yield* makeRig({ compose: (adapter) => AdapterPool.overflow([here, adapter]) })
+      yield* rig.upload
+      assert.include(puts(rig), "jobs/film/job.json", "some of its workers are elsewhere")
+      const attempts = [attemptAt(0), attemptAt(1)]
+      const running = yield* Effect.forkChild(
+        Effect.forEach(attempts, (job) => rig.workerAdapter.execute(job, () => {}), { concurrency: 2 })
+      )
+      yield* pass("1 second")
+      rig.fake.store("jobs/film/chunks/1/1.1/output.mov", "xyz")
+      const results = yield* Fiber.join(running)
+      const outputs = yield* Effect.forEach(results, (result, index) =>
+        rig.outputCheck.check(attempts[index] ?? attemptAt(index), result)
+      )
+      const locations = outputs.map(({ location }) => location)
+      assert.deepStrictEqual(locations, ["/here.mov", "artifact:jobs/film/chunks/1/1.1/output.mov"])
+      const inputs = Stream.fromIterable(outputs.map((one, index) => ({ ...output(index, "xyz"), ...one })))
+      yield* stitch(rig, inputs)
+      assert.strictEqual(rig.received.get("/job/film.mp4"), "/here.mov+xyz")
     })
   )
 

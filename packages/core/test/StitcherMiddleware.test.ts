@@ -47,6 +47,13 @@ describe("StitcherMiddleware.around", () => {
     })
   )
 
+  it("leaves what the stitcher says of itself to the stitcher", () => {
+    const remote: Stitcher = { ...stitcherOf(), readsRemote: true }
+    const { limitConcurrency, limitTime, logging, metrics } = StitcherMiddleware
+    const all = [limitConcurrency(1), limitTime("1 minute"), logging(), metrics()]
+    assert.isTrue(all.reduce((inner, around) => around(inner), remote).readsRemote)
+  })
+
   it.effect("goes around the stitcher of a layer, the last outermost", () =>
     Effect.gen(function* () {
       const order: Array<string> = []
@@ -97,11 +104,10 @@ describe("StitcherMiddleware.metrics", () => {
         )
       )
       for (const line of [
-        "helios_stitches{outcome=succeeded} 1",
-        "helios_stitches{outcome=ToolMissing} 1",
-        "helios_stitches{outcome=interrupted} 1",
-        "helios_stitch_duration{outcome=succeeded,time_unit=milliseconds} 1",
-        "helios_stitches_running{} 0"
+        "helios.stitcher.duration{helios.outcome=completed,unit=ms} 1",
+        "helios.stitcher.duration{error.type=ToolMissing,helios.outcome=failed,unit=ms} 1",
+        "helios.stitcher.duration{helios.outcome=interrupted,unit=ms} 1",
+        "helios.stitcher.active{unit={joins}} 0"
       ]) {
         assert.include(told, line)
       }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ArtifactStorage, StorageMiddleware } from "@helios-infra/core"
+import { ArtifactStorage, StorageMiddleware, Telemetry } from "@helios-infra/core"
 import { FakeArtifactStorage } from "@helios-infra/testkit"
 import { Effect, Exit, Fiber, Metric, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -106,10 +106,10 @@ describe("StorageMiddleware.logging", () => {
       assert.deepStrictEqual(yield* logged(everything(good)), [])
       const told = yield* logged(everything(good), "Debug")
       assert.deepStrictEqual(told.slice(0, 5), [
-        "Debug storage operation succeeded operation=put key=a/1 durationMs=0",
-        "Debug storage operation succeeded operation=put key=a/2 durationMs=0",
+        "Debug storage operation completed operation=put key=a/1 durationMs=0",
+        "Debug storage operation completed operation=put key=a/2 durationMs=0",
         "Debug storage operation Exists operation=put key=a/1 durationMs=0",
-        "Debug storage operation succeeded operation=get key=a/1 durationMs=0",
+        "Debug storage operation completed operation=get key=a/1 durationMs=0",
         "Debug storage operation NotFound operation=get key=nothing durationMs=0"
       ])
       const failed = yield* logged(Effect.andThen(Effect.exit(bad.head("a")), Stream.runDrain(bad.list("b/"))))
@@ -150,16 +150,17 @@ describe("StorageMiddleware.metrics", () => {
           yield* Fiber.interrupt(stuck)
         })
       )
+      const ended = (operation: string, how: string) =>
+        `helios.storage.operation.duration{bucket=films,${how},helios.storage.operation=${operation},unit=ms}`
       for (const line of [
-        "helios_storage_operations{bucket=films,operation=put,outcome=succeeded} 3",
-        "helios_storage_operations{bucket=films,operation=put,outcome=Exists} 1",
-        "helios_storage_operations{bucket=films,operation=put,outcome=interrupted} 1",
-        "helios_storage_operations{bucket=films,operation=get,outcome=succeeded} 2",
-        "helios_storage_operations{bucket=films,operation=get,outcome=NotFound} 1",
-        "helios_storage_operations{bucket=films,operation=list,outcome=succeeded} 1",
-        "helios_storage_operation_duration{bucket=films,operation=delete,outcome=succeeded,time_unit=milliseconds} 1",
-        "helios_storage_operations_running{bucket=films,operation=get} 0",
-        "helios_storage_bytes{bucket=films,operation=put} 18"
+        `${ended("put", "helios.outcome=completed")} 3`,
+        `${ended("put", "error.type=Exists,helios.outcome=failed")} 1`,
+        `${ended("put", "helios.outcome=interrupted")} 1`,
+        `${ended("get", "helios.outcome=completed")} 2`,
+        `${ended("get", "error.type=NotFound,helios.outcome=failed")} 1`,
+        `${ended("list", "helios.outcome=completed")} 1`,
+        "helios.storage.operation.active{bucket=films,helios.storage.operation=get,unit={operations}} 0",
+        "helios.storage.transferred{bucket=films,helios.storage.operation=put,unit=By} 18"
       ]) {
         assert.include(told, line)
       }
@@ -173,19 +174,20 @@ describe("StorageMiddleware.metrics", () => {
         get: () => Stream.concat(bytes(4), Stream.drain(Stream.fromEffect(Effect.sleep("3 seconds"))))
       }
       const reading = StorageMiddleware.metrics()(slow).get("a")
-      const running = Metric.withAttributes(StorageMiddleware.operationsRunning, { operation: "get" })
-      assert.strictEqual((yield* Metric.value(running)).value, 0)
+      const of = { [StorageMiddleware.operationAttribute]: "get" }
+      const running = Metric.withAttributes(StorageMiddleware.operationsActive, of)
+      assert.strictEqual((yield* Metric.value(running)).count, 0)
       const fiber = yield* Effect.forkChild(Stream.runDrain(reading))
       yield* settle
-      assert.strictEqual((yield* Metric.value(running)).value, 1)
+      assert.strictEqual((yield* Metric.value(running)).count, 1)
       yield* TestClock.adjust("3 seconds")
       yield* Fiber.join(fiber)
-      const took = { operation: "get", outcome: "succeeded" }
+      const took = { ...of, [Telemetry.attributes.outcome]: "completed" }
       assert.deepInclude(yield* Metric.value(Metric.withAttributes(StorageMiddleware.operationDuration, took)), {
         count: 1,
         sum: 3_000
       })
-      assert.strictEqual((yield* Metric.value(running)).value, 0)
+      assert.strictEqual((yield* Metric.value(running)).count, 0)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 })

@@ -8,6 +8,7 @@ import {
   VideoStitcher,
   WorkerAdapter
 } from "@helios-infra/core"
+import { aroundAdapter, limitConcurrency, overflow } from "@helios-infra/core/promise"
 import {
   artifactStorageContract,
   FakeArtifactStorage,
@@ -19,6 +20,7 @@ import {
 import { Layer, Logger } from "effect"
 import { videos, workers } from "./FakeRigs.ts"
 import { changed } from "./Mutants.ts"
+import { shell } from "./PlainClasses.ts"
 
 const everything = { frames: true, reap: true } as const
 const quiet = Logger.layer([])
@@ -79,6 +81,10 @@ workerAdapterContract(
     )
   ),
   everything
+)
+
+workerAdapterContract("an adapter of the Promise API in a pool, wrapped", () =>
+  shell((good) => limitConcurrency(overflow([aroundAdapter(good, (execute) => execute)]), 8))
 )
 
 const stitchers = (around: StitcherMiddleware.Middleware) =>

@@ -1,59 +1,69 @@
-/** What is measured and logged around one operation, for the middleware of every service. */
+/** What is measured around one operation, for the middleware of every service. */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
+import * as Telemetry from "../Telemetry.ts"
 
-/** How an operation ended, in a word: `succeeded`, `interrupted`, `died`, or the reason for which it failed. */
+/** How an operation ended, as `Telemetry.ending` says; of errors whose reason is a word, with that as `error.type`. */
+export const ending = (exit: Exit.Exit<unknown, unknown>): Readonly<Record<string, string>> => {
+  const ended = Telemetry.ending(exit)
+  const error = Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Exit.findErrorOption(exit))
+  return Predicate.hasProperty(error, "reason") && Predicate.isString(error.reason)
+    ? { ...ended, [Telemetry.attributes.errorType]: error.reason }
+    : ended
+}
+
+/** How an operation ended, in a word: `completed`, `interrupted`, or the reason for which it failed. */
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {
-  if (Exit.isSuccess(exit)) return "succeeded"
-  const error = Option.getOrUndefined(Exit.findErrorOption(exit))
-  if (error === undefined) return Exit.hasInterrupts(exit) ? "interrupted" : "died"
-  const reason = Predicate.hasProperty(error, "reason") ? error.reason : error
-  if (Predicate.isString(reason)) return reason
-  return Predicate.hasProperty(reason, "_tag") && Predicate.isString(reason._tag) ? reason._tag : "failed"
+  const ended = ending(exit)
+  return ended[Telemetry.attributes.errorType] ?? ended[Telemetry.attributes.outcome] ?? ""
 }
 
-/** What is counted of an operation. */
+/** What is kept of an operation. */
 export interface Meters {
-  /** How often it ended, by `outcome`. */
-  readonly count: Metric.Metric<number, unknown>
-  /** How long it took, by `outcome`. */
-  readonly duration: Metric.Metric<Duration.Duration, unknown>
+  /** How long it took, in milliseconds, by how it ended. */
+  readonly duration: Metric.Histogram<number>
   /** How many are under way. */
-  readonly running: Metric.Metric<number, unknown>
+  readonly active: Metric.Counter<number>
 }
 
-/** Makes what counts an operation from its beginning to the end of the scope, whose exit is the operation's. */
+/** Makes the metrics of an operation. */
+export const meters = (name: string, what: string): Meters => ({
+  duration: Metric.histogram(`${name}.duration`, {
+    description: `How long ${what} took`,
+    attributes: { unit: "ms" },
+    boundaries: Telemetry.durationBoundaries
+  }),
+  active: Metric.counter(`${name}.active`, {
+    description: `How many ${what} are under way`,
+    attributes: { unit: `{${what}}` }
+  })
+})
+
+/** Makes what measures an operation from its beginning to the end of the scope, whose exit is the operation's. */
 export const makeMeter = (
-  meters: Meters,
+  { active, duration }: Meters,
   attributes: Readonly<Record<string, string>>
 ): Effect.Effect<void, never, Scope.Scope> => {
-  const running = Metric.withAttributes(meters.running, attributes)
-  const byOutcome = new Map<string, Pick<Meters, "count" | "duration">>()
-  const endedAs = (outcome: string): Pick<Meters, "count" | "duration"> => {
+  const running = Metric.withAttributes(active, attributes)
+  const byOutcome = new Map<string, Metric.Metric<number, unknown>>()
+  const durationOf = (exit: Exit.Exit<unknown, unknown>): Metric.Metric<number, unknown> => {
+    const outcome = outcomeOf(exit)
     const known = byOutcome.get(outcome)
     if (known !== undefined) return known
-    const how = { ...attributes, outcome }
-    const made = {
-      count: Metric.withAttributes(meters.count, how),
-      duration: Metric.withAttributes(meters.duration, how)
-    }
+    const made = Metric.withAttributes(duration, { ...attributes, ...ending(exit) })
     byOutcome.set(outcome, made)
     return made
   }
   return Effect.acquireRelease(
-    Effect.andThen(Metric.modify(running, 1), Clock.currentTimeMillis),
+    Effect.andThen(Metric.update(running, 1), Clock.currentTimeMillis),
     Effect.fnUntraced(function* (startedAt, exit) {
-      const { count, duration } = endedAs(outcomeOf(exit))
-      const took = (yield* Clock.currentTimeMillis) - startedAt
-      yield* Metric.modify(running, -1)
-      yield* Metric.update(count, 1)
-      yield* Metric.update(duration, Duration.millis(took))
+      yield* Metric.update(running, -1)
+      yield* Metric.update(durationOf(exit), (yield* Clock.currentTimeMillis) - startedAt)
     })
   ).pipe(Effect.asVoid)
 }
