@@ -18,6 +18,7 @@ const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<R
   ["worker", () => import("./worker.ts")],
   ["http", () => import("./http.ts")],
   ["storage", () => import("./storage.ts")],
+  ["config", () => import("./config.ts")],
   ["imports", () => import("./imports.ts")]
 ])
 

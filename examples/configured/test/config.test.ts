@@ -48,6 +48,15 @@ describe("a video", () => {
   )
 })
 
+it("stands in the documentation as it was rendered", async () => {
+  const page = await readFile(resolve(example, "../../docs/config.md"), "utf8")
+  const written = ["typescript/helios.config.ts", "json/helios.config.json", "yaml/helios.config.yaml"]
+  const texts = await Promise.all(written.map((name) => readFile(join(example, "src", name), "utf8")))
+  for (const text of texts) {
+    assert.include(page, `\n${text.replace("../../node_modules", "./node_modules")}\`\`\``)
+  }
+})
+
 it("says the same in three languages", async () => {
   const written = ["json/helios.config.json", "yaml/helios.config.yaml", "typescript/helios.config.ts"]
   const texts = await Promise.all(written.map((name) => readFile(join(example, "src", name), "utf8")))

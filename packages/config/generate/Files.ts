@@ -23,7 +23,7 @@ const format = (name: string, text: string): string => {
 /** By their path in this package. */
 export const files = async (): Promise<ReadonlyMap<string, string>> => {
   const raw = {
-    "src/FirstPartyOptions.ts": OptionTypes.write(await JsonSchemas.options()),
+    "src/internal/firstPartyOptions.ts": OptionTypes.write(await JsonSchemas.options()),
     "schemas/helios.config.schema.json": JSON.stringify(await JsonSchemas.config(), null, 2),
     "schemas/job.schema.json": JSON.stringify(JsonSchemas.job(), null, 2)
   }

@@ -5,7 +5,7 @@
  * installed costs nothing.
  */
 import type * as Plugin from "@helios-infra/core/Plugin"
-import type { FirstPartyOptions } from "./FirstPartyOptions.ts"
+import type { FirstPartyOptions } from "./internal/firstPartyOptions.ts"
 
 /** Where plugins of a type are. */
 export interface Source {

@@ -8,7 +8,9 @@ import * as Plugin from "@helios-infra/core/Plugin"
 import type { Workspace } from "@helios-infra/core/Workspace"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type { FirstPartyOptions } from "./FirstPartyOptions.ts"
+import type { FirstPartyOptions } from "./internal/firstPartyOptions.ts"
+
+export type { FirstPartyOptions } from "./internal/firstPartyOptions.ts"
 
 // ---------------------------------------------
 // how jobs are run

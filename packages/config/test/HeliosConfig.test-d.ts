@@ -2,7 +2,7 @@ import type { AwsPlugin } from "@helios-infra/adapter-aws"
 import type { CloudRunPlugin } from "@helios-infra/adapter-cloudrun"
 import type { HttpPlugin } from "@helios-infra/adapter-http"
 import type { LocalPlugin } from "@helios-infra/adapter-local"
-import { defineConfig, type FirstPartyOptions, type HeliosConfig } from "@helios-infra/config"
+import { defineConfig, type HeliosConfig } from "@helios-infra/config"
 import { ArtifactStorage, type JobManager, Plugin, WorkerAdapter } from "@helios-infra/core"
 import type { SqlPlugin } from "@helios-infra/repository-sql"
 import type { FfmpegPlugin } from "@helios-infra/stitcher-ffmpeg"
@@ -120,7 +120,7 @@ describe("how jobs are run", () => {
   })
 })
 
-type Generated = FirstPartyOptions.FirstPartyOptions
+type Generated = HeliosConfig.FirstPartyOptions
 
 /** Nothing where each lets through what the other does. */
 type Differs<A, B> = [A] extends [B] ? ([B] extends [A] ? never : B) : A

@@ -129,6 +129,8 @@ export interface FirstPartyOptions {
       }>
       /** Where to write what the joined file is made of, as JSON: chunks with their hashes, and every seam. Default: nowhere. */
       readonly manifest?: string
+      /** Whether the manifest has the SHA-256 of the joined file, which is read once more for it. Default: false. */
+      readonly hashResult?: boolean
       /** How to encode every chunk again, for chunks that cannot be joined as they are. Default: not at all. */
       readonly reencode?: {
         /** The encoder's name in ffmpeg. */
@@ -138,10 +140,12 @@ export interface FirstPartyOptions {
         /** The pixel format. Default: that of the chunks. */
         readonly pixelFormat?: string
       }
-      /** An HLS playlist (index.m3u8) of what is joined, which can be played before the file is whole. Default: none. */
+      /** What is joined so far, which can be played before the file is whole. Default: none. */
       readonly preview?: {
-        /** The folder of the playlist. */
+        /** The folder of the playlist or the movie. */
         readonly folder: string
+        /** An HLS playlist (index.m3u8), or one fragmented MP4 (preview.mp4). Default: hls. */
+        readonly format?: "hls" | "mp4"
       }
       /** Whether joining begins with the first chunk, while later ones are still rendered, or when all of them are there. Default: true. */
       readonly incremental?: boolean
@@ -149,6 +153,8 @@ export interface FirstPartyOptions {
       readonly faststart?: boolean
       /** How far the check of a chunk looks into its picture: decodes its key frames, all of it, or none. Default: keyframes. */
       readonly decode?: "keyframes" | "full" | "packets"
+      /** Whether the check lets a chunk come without sound, or has it rendered again. Default: allow. */
+      readonly silentChunks?: "allow" | "reject"
     }
   }
   readonly repository: {
@@ -230,6 +236,8 @@ export interface FirstPartyOptions {
       readonly ffmpegPath?: string
       /** How far the check of a chunk looks into its picture: decodes its key frames, all of it, or none. Default: keyframes. */
       readonly decode?: "keyframes" | "full" | "packets"
+      /** Whether the check lets a chunk come without sound, or has it rendered again. Default: allow. */
+      readonly silentChunks?: "allow" | "reject"
     }
   }
 }
