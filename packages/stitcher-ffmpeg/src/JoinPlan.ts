@@ -288,8 +288,10 @@ export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<stri
 const drawnArgs = ({ args, isSequence }: Drawn, { rate }: Join): ReadonlyArray<string> =>
   isSequence
     ? [
-        ...["-vf", `settb=${rate.denominator}/${rate.numerator},setpts=N`],
-        ...["-vsync", "vfr", "-r", FrameRate.format(rate)],
+        "-vf",
+        `settb=${rate.denominator}/${rate.numerator},setpts=N`,
+        ..."-vsync vfr -r".split(" "),
+        FrameRate.format(rate),
         ...args
       ]
     : args

@@ -81,7 +81,7 @@ export const follow = (path: string): Effect.Effect<Follower> =>
         const trouble = blocks.trouble()
         return trouble === undefined ? Effect.succeed(size) : unreadable(trouble)
       }),
-      one.withPermit
+      Semaphore.withPermit(one)
     )
 
     return {

@@ -11,36 +11,33 @@ import * as real from "./RealVideos.ts"
 import { assertReason, stitch } from "./Stitching.ts"
 
 /** What a storage does with a range, in place of giving it. */
-type Trouble = (
-  range: { readonly from: number; readonly to: number },
-  bytes: Buffer,
-  reads: number
-) => ReturnType<RemoteChunk["read"]>
+type Trouble = (range: { readonly from: number; readonly to: number }, bytes: Buffer) => ReturnType<RemoteChunk["read"]>
 
-/** A storage with files in it; each part comes in pieces of 10 000 bytes. */
+/** What a storage gives, in pieces of 10 000 bytes. */
+const pieces = (bytes: Buffer): Stream.Stream<Uint8Array> =>
+  Stream.fromIterable(
+    Array.from({ length: Math.ceil(bytes.length / 10_000) }, (_, index) =>
+      bytes.subarray(index * 10_000, (index + 1) * 10_000)
+    )
+  )
+
+/** A storage with files in it, of which the second is in trouble. */
 const makeStorage = Effect.fnUntraced(function* (files: ReadonlyArray<string>, trouble?: Trouble) {
   const contents = yield* Effect.promise(() => Promise.all(files.map((file) => fs.readFile(file))))
-  let reads = 0
   let given = 0
-  const pieces = (bytes: Buffer) =>
-    Stream.fromIterable(
-      Array.from({ length: Math.ceil(bytes.length / 10_000) }, (_, index) =>
-        bytes.subarray(index * 10_000, (index + 1) * 10_000)
-      )
-    ).pipe(Stream.tap(({ length }) => Effect.sync(() => (given += length))))
   const remote = ({ index }: ChunkOutput): RemoteChunk => {
     const bytes = contents[index] ?? Buffer.alloc(0)
     return {
       bytes: bytes.length,
       read: (range) => {
-        reads++
         const part = bytes.subarray(range.from, range.to)
-        return index === 1 && trouble !== undefined ? trouble(range, part, reads) : pieces(part)
+        const stream = index === 1 && trouble !== undefined ? trouble(range, part) : pieces(part)
+        return Stream.tap(stream, ({ length }) => Effect.sync(() => (given += length)))
       }
     }
   }
   const sha256 = contents.map((bytes) => createHash("sha256").update(bytes).digest("hex"))
-  return { remote, pieces, sha256, given: () => given, all: contents.reduce((sum, { length }) => sum + length, 0) }
+  return { remote, sha256, given: () => given, all: contents.reduce((sum, { length }) => sum + length, 0) }
 })
 
 const requestOf = (
@@ -77,12 +74,7 @@ const set = Effect.fnUntraced(function* (
 ) {
   const dir = yield* real.folder
   const files = yield* real.renderChunks(yield* real.folder, lengths, piece, extension)
-  let give = (_: Buffer): ReturnType<RemoteChunk["read"]> => Stream.empty
-  const storage = yield* makeStorage(
-    files,
-    trouble?.((bytes) => give(bytes))
-  )
-  give = storage.pieces
+  const storage = yield* makeStorage(files, trouble?.(pieces))
   const output = path.join(dir, `out.${options.to ?? "mp4"}`)
   const expected = (yield* Effect.forEach(files, real.decodedFrames)).flat()
   return { dir, files, storage, output, expected, joining: stitch(requestOf(files, lengths, output, storage), options) }

@@ -225,7 +225,7 @@ const findRemote = Effect.fnUntraced(function* (
   const name = path.join(folder, `${position}`)
   const remote = yield* remoteChunk.make(output, source, `${name}-copy`, final)
   const found = { output, bytes: source.bytes, sequence: undefined }
-  if (source.bytes === 0) return yield* Effect.fail(remoteChunk.failure(output, "nothing"))
+  if (source.bytes === 0) return yield* remoteChunk.failure(output, "nothing")
   const isOnly = total === 1
   if (reencode === undefined && !isOnly && (yield* remoteChunk.bringIndex(remote, `${name}.mov`, final))) {
     const tracks = MovIndex.read(`${name}.mov`)
