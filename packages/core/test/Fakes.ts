@@ -112,11 +112,13 @@ export const machine = (
     const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
     const record: Machine["attempts"][number] = { chunkId, attempt, at: now }
     attempts.push(record)
-    running++
-    mostRunning = Math.max(mostRunning, running)
     const fail: Attempt["fail"] = (reason) =>
       Effect.fail(new WorkerError.WorkerError({ adapter: "fake", jobId: job.meta.jobId, chunkId, attempt, reason }))
-    const written = yield* Effect.suspend(() => script({ chunkId, attempt, job, signal, fail })).pipe(
+    // Counted inside of what takes it back: an interruption may come between any two steps.
+    const written = yield* Effect.suspend(() => {
+      mostRunning = Math.max(mostRunning, ++running)
+      return script({ chunkId, attempt, job, signal, fail })
+    }).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           running--

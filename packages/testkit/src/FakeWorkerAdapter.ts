@@ -11,6 +11,7 @@ import {
   WorkerAdapter,
   type WorkerAdapterInfo,
   type WorkerJob,
+  type WorkerResult,
   type WorkerSignal
 } from "@helios-infra/core/WorkerAdapter"
 import { type WorkerError, WorkerLost, type WorkerReason } from "@helios-infra/core/WorkerError"
@@ -142,26 +143,24 @@ export const make = (
           step.output ?? (job.meta._tag === "Chunk" ? video(job.meta.startFrame, job.meta.frameCount) : video(0, 0))
         files.set(location, file)
         return { ...result, output: { location, bytes: file.bytes } }
-      }).pipe(
-        Effect.raceFirst(Deferred.await(kill)),
-        Effect.onExit((exit) =>
-          Effect.sync(() => {
-            made.ended = Exit.isSuccess(exit) ? "done" : Exit.hasInterrupts(exit) ? "interrupted" : "failed"
-            live.delete(handle)
-            Deferred.doneUnsafe(over, Effect.void)
-          })
-        )
+      }).pipe(Effect.raceFirst(Deferred.await(kill)))
+      const end = Effect.onExit((exit: Exit.Exit<WorkerResult, WorkerError>) =>
+        Effect.sync(() => {
+          made.ended = Exit.isSuccess(exit) ? "done" : Exit.hasInterrupts(exit) ? "interrupted" : "failed"
+          live.delete(handle)
+          Deferred.doneUnsafe(over, Effect.void)
+        })
       )
 
       const begin = Effect.sync(() => {
         live.set(handle, { kill, over })
         mostRunning = Math.max(mostRunning, live.size)
       })
-      if (info.stop === "always") return yield* Effect.andThen(begin, work)
+      if (info.stop === "always") return yield* end(Effect.andThen(begin, work))
       // Somebody else's machine: it goes on when nobody listens any more.
       return yield* Effect.uninterruptibleMask((restore) =>
         begin.pipe(
-          Effect.andThen(Effect.forkDetach(Effect.interruptible(work))),
+          Effect.andThen(Effect.forkDetach(end(Effect.interruptible(work)))),
           Effect.flatMap((remote) => restore(Fiber.join(remote))),
           Effect.onInterrupt(() => Effect.sync(() => signal({ _tag: "NotStopped", detail: `${workerId} goes on` })))
         )
