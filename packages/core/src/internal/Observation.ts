@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Telemetry from "../Telemetry.ts"
 
 /** How an operation ended, as `Telemetry.ending` says; of errors whose reason is a word, with that as `error.type`. */
-export const ending = (exit: Exit.Exit<unknown, unknown>): Readonly<Record<string, string>> => {
+const ending = (exit: Exit.Exit<unknown, unknown>): Readonly<Record<string, string>> => {
   const ended = Telemetry.ending(exit)
   const error = Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Exit.findErrorOption(exit))
   return Predicate.hasProperty(error, "reason") && Predicate.isString(error.reason)
