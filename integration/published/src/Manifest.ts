@@ -27,8 +27,21 @@ const target = (module: string) => ({
   default: `./dist/${module}.js`
 })
 
+const Files = Schema.Struct({ files: Schema.Array(Schema.String) })
+
+/** `src` for source maps and declaration maps; npm adds the licence. */
+const code = ["src", "dist", "!dist/.tsbuildinfo", "README.md"]
+
+/** The folders of JSON that a package brings beside its code: schemas, for editors and others who read no TypeScript. */
+export const dataFolders = (manifest: unknown): ReadonlyArray<string> =>
+  Schema.decodeUnknownSync(Files)(manifest).files.filter((file) => !code.includes(file))
+
 /** Fields that are the same in all packages, or follow from where a package is. */
-const expected = ({ folder }: Package): Readonly<Record<string, unknown>> => {
+const expected = (
+  { folder }: Package,
+  manifest: Readonly<Record<string, unknown>>
+): Readonly<Record<string, unknown>> => {
+  const data = dataFolders(manifest)
   const workspace = Schema.decodeSync(Workspace)(readFileSync(join(root, "package.json"), "utf8"))
   return {
     homepage: `${workspace.homepage}/tree/main/${folder}#readme`,
@@ -36,8 +49,7 @@ const expected = ({ folder }: Package): Readonly<Record<string, unknown>> => {
     license: workspace.license,
     // Where provenance says that a package was built must be what it says itself.
     repository: { ...workspace.repository, directory: folder },
-    // `src` for source maps and declaration maps; npm adds the licence.
-    files: ["src", "dist", "!dist/.tsbuildinfo", "README.md"],
+    files: ["src", "dist", ...data, "!dist/.tsbuildinfo", "README.md"],
     type: "module",
     sideEffects: false,
     exports: {
@@ -45,6 +57,7 @@ const expected = ({ folder }: Package): Readonly<Record<string, unknown>> => {
       "./index": null,
       "./internal/*": null,
       "./*": target("*"),
+      ...Object.fromEntries(data.map((name) => [`./${name}/*`, `./${name}/*`])),
       "./package.json": "./package.json"
     },
     publishConfig: { access: "public", provenance: true },
@@ -65,7 +78,7 @@ export const problems = (
   const manifest = Schema.decodeSync(Json)(text)
   const found: Array<string> = []
 
-  for (const [field, value] of Object.entries(expected(one))) {
+  for (const [field, value] of Object.entries(expected(one, manifest))) {
     if (isDeepStrictEqual(manifest[field], value)) continue
     found.push(`package.json: "${field}" is ${JSON.stringify(manifest[field])}, and should be ${JSON.stringify(value)}`)
   }

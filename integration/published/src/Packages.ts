@@ -15,7 +15,10 @@ const Manifest = Schema.fromJsonString(
     version: Schema.String,
     private: Schema.optionalKey(Schema.Boolean),
     dependencies: Versions,
-    peerDependencies: Versions
+    peerDependencies: Versions,
+    peerDependenciesMeta: Schema.optionalKey(
+      Schema.Record(Schema.String, Schema.Struct({ optional: Schema.optionalKey(Schema.Boolean) }))
+    )
   })
 )
 
@@ -28,7 +31,10 @@ export interface Package {
   /** All that can be imported: `@helios-infra/core`, `@helios-infra/core/JobSpec`, … */
   readonly entries: ReadonlyArray<string>
   readonly dependencies: Readonly<Record<string, string>>
+  /** Those that it cannot do without. */
   readonly peerDependencies: Readonly<Record<string, string>>
+  /** The names of those that it can. */
+  readonly optionalPeers: ReadonlyArray<string>
 }
 
 /** The repository. */
@@ -48,9 +54,13 @@ export const all = (): ReadonlyArray<Package> => {
     .flatMap((file) => {
       const manifest = Schema.decodeSync(Manifest)(readFileSync(join(root, file), "utf8"))
       if (manifest.private === true) return []
-      const { dependencies = {}, name, peerDependencies = {}, version } = manifest
+      const { dependencies = {}, name, peerDependencies: peers = {}, peerDependenciesMeta = {}, version } = manifest
       const folder = join(file, "..")
-      return [{ name, version, folder, entries: entries.get(name) ?? [], dependencies, peerDependencies }]
+      const isOptional = (peer: string) => peerDependenciesMeta[peer]?.optional === true
+      const peerDependencies = Object.fromEntries(Object.entries(peers).filter(([peer]) => !isOptional(peer)))
+      const optionalPeers = Object.keys(peers).filter(isOptional)
+      const imported = entries.get(name) ?? []
+      return [{ name, version, folder, entries: imported, dependencies, peerDependencies, optionalPeers }]
     })
 }
 

@@ -55,15 +55,19 @@ export const problemsIn = (opened: string, one: Package, packages: ReadonlyArray
   const modules = files
     .filter((file) => /^src\/.+\.ts$/.test(file))
     .map((file) => file.slice("src/".length, -".ts".length))
+  const data = Manifest.dataFolders(JSON.parse(read("package.json")))
+  const isData = (file: string) => data.includes(file.split("/")[0] ?? "") && file.endsWith(".json")
   const wanted = new Set([
     "LICENSE",
     "README.md",
     "package.json",
     ...modules.flatMap((module) => [`src/${module}.ts`, ...built.map((ending) => `dist/${module}${ending}`)])
   ])
+  for (const folder of data) if (!files.some((file) => file.startsWith(`${folder}/`))) found.push(`${folder}/ is empty`)
   for (const file of wanted) if (!has.has(file)) found.push(`${file} is missing`)
   for (const file of files) {
-    if (!wanted.has(file)) found.push(`${file} is no user's business, or left from a source that is gone`)
+    if (!wanted.has(file) && !isData(file))
+      found.push(`${file} is no user's business, or left from a source that is gone`)
     if (looksLikeATest.test(file)) found.push(`${file} is for tests or builds`)
     const text = read(file)
     for (const trace of traces) if (text.includes(trace)) found.push(`${file} names a folder of this machine: ${trace}`)

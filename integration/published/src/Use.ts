@@ -20,12 +20,26 @@ const othersIn = ({ folder }: Project): ReadonlyArray<string> => {
   return [...new Set(imported)].filter((name) => !name.startsWith("@helios-infra/")).toSorted()
 }
 
+/** The entries that declare types and nothing else: at run time they are empty. */
+const withoutValues = ({ folder }: Project, entries: ReadonlyArray<string>): ReadonlyArray<string> =>
+  entries.filter((entry) => {
+    const [scope = "", name = "", ...path] = entry.split("/")
+    const module = path.length === 0 ? "index" : path.join("/")
+    const types = readFileSync(join(folder, "node_modules", scope, name, "dist", `${module}.d.ts`), "utf8")
+    return !/^export (?:declare |abstract )*(?:const|class|function|namespace|enum) |^export (?:\{|\*)/m.test(types)
+  })
+
 /** Imports every entry, under one Node: `programs/import-all.js` says what must hold. What is no entry must stay shut. */
 export const importAll = async (project: Project, entries: ReadonlyArray<string>, node: Node): Promise<Problems> => {
   const { asked, folder } = project
   copyFileSync(join(import.meta.dirname, "../programs/import-all.js"), join(folder, "import-all.js"))
   const closed = asked.flatMap((name) => [`${name}/internal/any`, `${name}/index`])
-  const question = JSON.stringify({ entries, closed, others: othersIn(project) })
+  const question = JSON.stringify({
+    entries,
+    closed,
+    others: othersIn(project),
+    typesOnly: withoutValues(project, entries)
+  })
   const answer = await run("node", ["import-all.js", question], { cwd: folder, node: node.folder })
   return Schema.decodeSync(Wrong)(answer).map((problem) => `under Node ${node.version}, ${problem}`)
 }
@@ -76,8 +90,15 @@ export const writeConsumer = ({ folder }: Project, entries: ReadonlyArray<string
   return "consumer.ts"
 }
 
-/** Bundles each entry for itself: whoever imports it and uses nothing of it must get nothing. */
-export const bundleUnused = async ({ folder }: Project, entries: ReadonlyArray<string>): Promise<Problems> => {
+/**
+ * Bundles each entry for itself: whoever imports it and uses nothing of it must get nothing. Peers that a user may do
+ * without are not there.
+ */
+export const bundleUnused = async (
+  { folder }: Project,
+  entries: ReadonlyArray<string>,
+  optionalPeers: ReadonlyArray<string> = []
+): Promise<Problems> => {
   const importing: Plugin = {
     name: "importing",
     setup: (build) => {
@@ -91,6 +112,7 @@ export const bundleUnused = async ({ folder }: Project, entries: ReadonlyArray<s
   const { metafile } = await build({
     entryPoints: entries.map((entry) => ({ in: `importing:${entry}`, out: entry })),
     plugins: [importing],
+    external: [...optionalPeers],
     absWorkingDir: folder,
     outdir: ".",
     write: false,

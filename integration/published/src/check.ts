@@ -53,7 +53,7 @@ const checkAlone = async (one: Packages.Package): Promise<Problems> => {
     ...(await Use.importAll(project, one.entries, Node.oldest)),
     ...(await Use.importAll(project, one.entries, Node.current)),
     ...(await Use.compile(project, [Use.writeConsumer(project, one.entries)])),
-    ...(await Use.bundleUnused(project, one.entries))
+    ...(await Use.bundleUnused(project, one.entries, one.optionalPeers))
   ]
 }
 

@@ -120,6 +120,20 @@ describe("a tarball", () => {
     assert.include(inTarball({ ...good, ...files }).join("\n"), said)
   })
 
+  it("may have schemas, which its manifest opens", () => {
+    const text = packed(core)
+      .replace(`"src",`, `"src", "dist", "schemas",`)
+      .replace(/"dist",\s+"!dist/, `"!dist`)
+      .replace(`"./package.json":`, `"./schemas/*": "./schemas/*", "./package.json":`)
+    const withSchemas = { ...good, "package.json": text, "schemas/job.json": "{}" }
+    assert.deepStrictEqual(inTarball(withSchemas), [])
+    assert.include(
+      inTarball({ ...withSchemas, "schemas/job.ts": "" }).join("\n"),
+      "schemas/job.ts is no user's business"
+    )
+    assert.include(inTarball({ ...good, "package.json": text }).join("\n"), "schemas/ is empty")
+  })
+
   it("is refused without its licence, and without what a source was built into", () => {
     const { LICENSE: _, "dist/index.d.ts": __, ...rest } = good
     const found = inTarball(rest).join("\n")
@@ -135,11 +149,12 @@ describe("an import", () => {
     sideEffects: false,
     exports: { ".": "./dist/index.js", "./internal/*": null, "./index": null, "./open/*": "./dist/*.js" }
   })
-  const projectOf = (code: string, text = manifest) => ({
+  const projectOf = (code: string, text = manifest, types = "export declare const a: unknown;") => ({
     folder: folderOf({
       "package.json": `{"type":"module"}`,
       "node_modules/@helios-infra/made-up/package.json": text,
-      "node_modules/@helios-infra/made-up/dist/index.js": code
+      "node_modules/@helios-infra/made-up/dist/index.js": code,
+      "node_modules/@helios-infra/made-up/dist/index.d.ts": types
     }),
     asked: ["@helios-infra/made-up"],
     installed: new Map<string, string>()
@@ -166,6 +181,11 @@ describe("an import", () => {
     ["it fails", `throw new Error("no")`, "cannot be imported"]
   ])("is refused when %s", async (_, code, said) => {
     assert.include(await imported(code), said)
+  })
+
+  it("may be of types alone", async () => {
+    const project = projectOf("export {}", manifest, "export interface A {}")
+    assert.deepStrictEqual(await Use.importAll(project, ["@helios-infra/made-up"], Node.oldest), [])
   })
 
   it("is refused when it opens what is internal", async () => {
