@@ -16,7 +16,7 @@ const stitch = Effect.fnUntraced(function* (
   files: ReadonlyArray<string>,
   change: (output: ChunkOutput) => ChunkOutput = (output) => output,
   manifest: string = path.join(dir, "out.json"),
-  hashResult: boolean | undefined = undefined
+  hashResult?: boolean
 ) {
   const request = real.request(files, lengths, path.join(dir, "out.mp4"), fps)
   const options = { ffmpegPath: real.ffmpegPath, manifest, hashResult }
