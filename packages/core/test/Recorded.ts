@@ -45,7 +45,7 @@ const line = (span: Tracer.Span): string => {
         ? get(attributes.chunkId)
         : get(attributes.attempt)
   const parts = [span.name, which, get(attributes.outcome), get(attributes.errorType), statusOf(span)]
-  return parts.flatMap((part) => (part === undefined ? [] : [String(part)])).join(" ")
+  return parts.flatMap((part) => (typeof part === "string" || typeof part === "number" ? [part] : [])).join(" ")
 }
 
 export const make = (): Recorder => {

@@ -11,7 +11,7 @@ import {
   WorkerAdapter,
   WorkerError
 } from "@helios-infra/core"
-import { Effect, Exit, Fiber, Layer, Option, Random, type Scope, Stream, Tracer } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Random, type Scope, Stream, type Tracer } from "effect"
 import * as Fakes from "./Fakes.ts"
 import * as Recorded from "./Recorded.ts"
 import { pass, settle } from "./TestTime.ts"
@@ -496,60 +496,65 @@ describe("spans", () => {
     })
   )
 
-  it.effect("all end, once, whatever fails how often and whenever it is stopped; metrics say nothing is left", () =>
-    Effect.gen(function* () {
-      for (let seed = 0; seed < 40; seed++) {
-        const dice = yield* Effect.replicateEffect(Random.nextIntBetween(0, 100), 64)
-        let throws = 0
-        const machine = Fakes.machine(({ fail }) => {
-          const die = dice[throws++ % dice.length] ?? 0
-          if (die < 15) return fail(Fakes.reasonOf.failed)
-          if (die < 25) return fail(Fakes.reasonOf.throttled(500))
-          if (die < 30) return Effect.die(new Error("a bug"))
-          if (die < 35) return Effect.sleep("1 hour")
-          return Effect.sleep(die * 10)
-        })
-        yield* recording({ machine }, (jobs, { metrics, named, spans: all, tree }) =>
-          Effect.gen(function* () {
-            yield* jobs.create(Fakes.job(6), { id: "film" })
-            const running = yield* Effect.forkChild(
-              Effect.exit(jobs.run("film", { ...out, concurrency: 3, attemptTimeout: "3 seconds" }))
-            )
-            yield* pass((dice[0] ?? 0) * 100)
-            if ((dice[1] ?? 0) < 50) yield* jobs.pause("film")
-            yield* pass("1 minute", "500 millis")
-            yield* Fiber.join(running)
-            const story = `${JSON.stringify(dice)}\n${tree().join("\n")}`
-            assert.isTrue(
-              all.every((span) => span.status._tag === "Ended"),
-              story
-            )
-            assert.isFalse(
-              tree().some((line) => / (undefined|open)$/.test(line)),
-              story
-            )
-            assert.strictEqual(named(spans.attempt).length, machine.attempts.length, story)
-            for (const span of named(spans.attempt)) {
-              assert.strictEqual(Recorded.above(span)?.name, spans.chunk)
-              assert.strictEqual(
-                span.attributes.has(attributes.errorType),
-                span.attributes.get(attributes.outcome) === "failed"
-              )
-            }
-            // A chunk is begun once in a run, however often it is tried.
-            const chunks = named(spans.chunk).map((span) => span.attributes.get(attributes.chunkId))
-            assert.strictEqual(new Set(chunks).size, chunks.length, story)
-            const left = Object.entries(metrics()).filter(([name]) => /^helios\.(chunk\.count|job\.active)/.test(name))
-            assert.isAbove(left.length, 0)
-            assert.deepStrictEqual(
-              left.filter(([, value]) => value !== 0),
-              [],
-              story
-            )
+  it.effect(
+    "all end, once, whatever fails how often and whenever it is stopped; metrics say nothing is left",
+    () =>
+      Effect.gen(function* () {
+        for (let seed = 0; seed < 15; seed++) {
+          const dice = yield* Effect.replicateEffect(Random.nextIntBetween(0, 100), 64)
+          let throws = 0
+          const machine = Fakes.machine(({ fail }) => {
+            const die = dice[throws++ % dice.length] ?? 0
+            if (die < 15) return fail(Fakes.reasonOf.failed)
+            if (die < 25) return fail(Fakes.reasonOf.throttled(500))
+            if (die < 30) return Effect.die(new Error("a bug"))
+            if (die < 35) return Effect.sleep("1 hour")
+            return Effect.sleep(die * 10)
           })
-        )
-      }
-    })
+          yield* recording({ machine }, (jobs, { metrics, named, spans: all, tree }) =>
+            Effect.gen(function* () {
+              yield* jobs.create(Fakes.job(6), { id: "film" })
+              const running = yield* Effect.forkChild(
+                Effect.exit(jobs.run("film", { ...out, concurrency: 3, attemptTimeout: "3 seconds" }))
+              )
+              yield* pass((dice[0] ?? 0) * 100)
+              if ((dice[1] ?? 0) < 50) yield* jobs.pause("film")
+              yield* pass("30 seconds", "500 millis")
+              yield* Fiber.join(running)
+              const story = `${JSON.stringify(dice)}\n${tree().join("\n")}`
+              assert.isTrue(
+                all.every((span) => span.status._tag === "Ended"),
+                story
+              )
+              assert.isFalse(
+                tree().some((line) => / (undefined|open)$/.test(line)),
+                story
+              )
+              assert.strictEqual(named(spans.attempt).length, machine.attempts.length, story)
+              for (const span of named(spans.attempt)) {
+                assert.strictEqual(Recorded.above(span)?.name, spans.chunk)
+                assert.strictEqual(
+                  span.attributes.has(attributes.errorType),
+                  span.attributes.get(attributes.outcome) === "failed"
+                )
+              }
+              // A chunk is begun once in a run, however often it is tried.
+              const chunks = named(spans.chunk).map((span) => span.attributes.get(attributes.chunkId))
+              assert.strictEqual(new Set(chunks).size, chunks.length, story)
+              const left = Object.entries(metrics()).filter(([name]) =>
+                /^helios\.(chunk\.count|job\.active)/.test(name)
+              )
+              assert.isAbove(left.length, 0)
+              assert.deepStrictEqual(
+                left.filter(([, value]) => value !== 0),
+                [],
+                story
+              )
+            })
+          )
+        }
+      }),
+    120_000
   )
 })
 
