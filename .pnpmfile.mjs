@@ -7,6 +7,12 @@ export const hooks = {
       pkg.os = list(pkg.os)
       pkg.cpu = list(pkg.cpu)
     }
+    // Templates name our packages as whoever copies them will get them; here they are the ones beside them.
+    if (pkg.name?.startsWith("@acme/helios-adapter")) {
+      for (const field of ["dependencies", "devDependencies"]) {
+        for (const name in pkg[field]) if (name.startsWith("@helios-infra/")) pkg[field][name] = "workspace:^"
+      }
+    }
     return pkg
   }
 }

@@ -7,9 +7,12 @@ import { defineConfig } from "vitest/config"
 const conditions = ["@helios-infra/source", "node", "development|production"]
 
 /** Every package and example that has tests; `vitest run --project <folder name>` runs one of them. */
-const folders = globSync("{packages/*,examples/*,deploy/*,integration,integration/local-lambda}/test", {
-  cwd: import.meta.dirname
-})
+const folders = globSync(
+  "{packages/*,examples/*,deploy/*,integration,integration/local-lambda,integration/published}/test",
+  {
+    cwd: import.meta.dirname
+  }
+)
   .map(dirname)
   .toSorted()
 

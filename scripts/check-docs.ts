@@ -3,20 +3,18 @@
  * its own. A block that is a part of something says so by ` ```ts no-check `.
  */
 import { spawnSync } from "node:child_process"
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
+import { blocksOf, readmes } from "./readme-blocks.ts"
 
 const root = join(import.meta.dirname, "..")
 // A workspace package that depends on all the others, so that their names resolve.
 const folder = join(root, "examples/recipes/.docs")
 
-const blocks = globSync(["README.md", "docs/*.md", "packages/*/README.md"], { cwd: root })
-  .toSorted()
-  .flatMap((file) => {
-    const found = readFileSync(join(root, file), "utf8").matchAll(/^```ts\n([^]*?)^```$/gm)
-    return Array.from(found, ([, code = ""], index) => ({ name: `${file.replaceAll("/", "_")}.${index + 1}.ts`, code }))
-  })
+const blocks = readmes().flatMap((page) =>
+  blocksOf(page, "ts").map((code, index) => ({ name: `${page.replaceAll("/", "_")}.${index + 1}.ts`, code }))
+)
 
 mkdirSync(folder, { recursive: true })
 try {

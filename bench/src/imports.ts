@@ -27,7 +27,7 @@ export const rows = async (): Promise<ReadonlyArray<Row>> => {
   return entries.map(({ name }, index) => {
     const ours = median(times[index] ?? [])
     const other = median(bare.slice(index * rounds, (index + 1) * rounds))
-    const kilobytes = ((sizes.get(name)?.whole ?? Number.NaN) / 1000).toFixed(1)
+    const kilobytes = ((sizes.imports.get(name)?.whole ?? Number.NaN) / 1000).toFixed(1)
     return {
       name: `import ${name}, ${kilobytes} kB minified with everything, against Node alone`,
       ours: `${ours.toFixed(0)} ms`,

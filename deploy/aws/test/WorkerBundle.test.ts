@@ -1,6 +1,7 @@
 /** The function's code as Lambda gets it: unpacked somewhere else, run by a bare Node. */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
+import type { Bundle } from "@helios-infra/deploy-bundle"
 import { Effect, Schema } from "effect"
 import { unzipSync } from "fflate"
 import { execFile } from "node:child_process"
@@ -14,7 +15,7 @@ import * as WorkerBundle from "../src/WorkerBundle.ts"
 const folder = mkdtempSync(join(tmpdir(), "helios-infra-bundle-"))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-let bundle: WorkerBundle.WorkerBundle
+let bundle: Bundle
 let zip: Uint8Array
 beforeAll(async () => {
   bundle = await WorkerBundle.bundle()

@@ -2,6 +2,7 @@
 import { path as ffmpeg } from "@ffmpeg-installer/ffmpeg"
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as WorkerProtocol from "@helios-infra/core/WorkerProtocol"
+import type { Bundle } from "@helios-infra/deploy-bundle"
 import { Effect, Schema } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -18,7 +19,7 @@ const folder = mkdtempSync(join(tmpdir(), "helios-infra-server-"))
 afterAll(() => rmSync(folder, { recursive: true }))
 const inFile = join(folder, "server.mjs/workspace")
 
-let bundle: ServerBundle.ServerBundle
+let bundle: Bundle
 beforeAll(async () => {
   bundle = await ServerBundle.bundle()
   for (const { bytes, name } of bundle.files) writeFileSync(join(folder, name), bytes)
@@ -108,8 +109,7 @@ describe("the bundle", () => {
 
   it("is the same, byte for byte, for the same sources", async () => {
     const again = await ServerBundle.bundle()
-    const bytes = ({ files }: ServerBundle.ServerBundle) =>
-      files.map(({ bytes }) => Buffer.from(bytes).toString("base64"))
+    const bytes = ({ files }: Bundle) => files.map(({ bytes }) => Buffer.from(bytes).toString("base64"))
     assert.deepStrictEqual(bytes(again), bytes(bundle))
   })
 

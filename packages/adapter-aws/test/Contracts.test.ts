@@ -29,6 +29,7 @@ const rigOf = ({ folder, lambda }: Fleet.Fleet) =>
       fail: (exitCode, text) => `echo '${text}' >&2; exit ${exitCode}`,
       print: (bytes, last) =>
         `head -c ${bytes} /dev/zero | tr '\\0' x; echo '${last}'; head -c ${bytes} /dev/zero | tr '\\0' x >&2; echo '${last}' >&2`,
+      late: (bytes, afterMs) => `sleep ${afterMs / 1000}; head -c ${bytes} /dev/zero > {output}`,
       hang: "echo half > {output}; exec sleep 600",
       env: (name) => `printenv ${name}`,
       impossible: "no-such-renderer"

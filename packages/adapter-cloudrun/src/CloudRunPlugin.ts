@@ -17,27 +17,55 @@ const atLeastOne = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
 /** The options of {@link worker}: `CloudRunAdapter.ServiceOptions`, with variables in place of secrets. */
 export const WorkerConfig = Schema.Struct({
-  serviceUrl: Schema.String.check(Schema.isPattern(/^https?:\/\//, { message: "must be an http or https URL" })),
-  audience: Schema.optionalKey(Schema.NonEmptyString),
-  keyFile: Schema.optionalKey(Schema.NonEmptyString),
-  auth: Schema.optionalKey(HttpPlugin.AuthConfig),
-  headers: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-  concurrency: Schema.optionalKey(atLeastOne),
-  maxConcurrency: Schema.optionalKey(atLeastOne),
-  maxDuration: Schema.optionalKey(Plugin.Duration),
-  idleTimeout: Schema.optionalKey(Plugin.Duration),
-  connectTimeout: Schema.optionalKey(Plugin.Duration),
-  jobDefUrl: Schema.optionalKey(Schema.NonEmptyString)
+  serviceUrl: Schema.String.check(
+    Schema.isPattern(/^https?:\/\//u, { message: "must be an http or https URL" })
+  ).annotateKey({
+    description: "The service's URL, with a path where the worker is not at the root: https://render-abc-ew.a.run.app."
+  }),
+  audience: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
+    description: "Who ID tokens are for: a custom audience of the service. Default: its URL without a path."
+  }),
+  keyFile: Schema.optionalKey(Plugin.FilePath).annotateKey({
+    description: "The file with a service account's key, as JSON. Default: what Google's tools take."
+  }),
+  auth: Schema.optionalKey(HttpPlugin.AuthConfig).annotateKey({
+    description:
+      "Secrets that the worker itself knows, beside the ID token, by the variables that hold them. Default: none."
+  }),
+  headers: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)).annotateKey({
+    description: "Headers beside those of the protocol, the same for every request. Not for secrets: traces show them."
+  }),
+  concurrency: Schema.optionalKey(atLeastOne).annotateKey({
+    description: "How many attempts at once suit it when nobody says. Default: 100."
+  }),
+  maxConcurrency: Schema.optionalKey(atLeastOne).annotateKey({
+    description: "How many attempts at once it can take at most. Default: no limit."
+  }),
+  maxDuration: Schema.optionalKey(Plugin.Duration).annotateKey({
+    description:
+      "How long the service lets a request take, its --timeout. Default: 60 minutes, the longest that there is."
+  }),
+  idleTimeout: Schema.optionalKey(Plugin.Duration).annotateKey({
+    description: "How long a worker that sends events can be silent before it counts as gone. Default: 30 seconds."
+  }),
+  connectTimeout: Schema.optionalKey(Plugin.Duration).annotateKey({
+    description: "How long a connection may take to come about. Default: 10 seconds."
+  }),
+  jobDefUrl: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
+    description:
+      "Where the worker reads the job file of jobs that have no storage: an https URL, or a path that it knows."
+  })
 })
 
 /** Chunks on Google Cloud Run. */
-export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Config.ConfigError> = Plugin.definePlugin({
-  kind: "worker",
-  type: "cloud-run",
-  apiVersion: 1,
-  config: WorkerConfig,
-  layer: ({ auth = {}, ...options }) =>
-    Layer.unwrap(
-      Effect.map(HttpPlugin.secretsOf(auth), (secrets) => CloudRunAdapter.layer({ ...options, auth: secrets }))
-    )
-})
+export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Config.ConfigError, never, "cloud-run"> =
+  Plugin.definePlugin({
+    kind: "worker",
+    type: "cloud-run",
+    apiVersion: 1,
+    config: WorkerConfig,
+    layer: ({ auth = {}, ...options }) =>
+      Layer.unwrap(
+        Effect.map(HttpPlugin.secretsOf(auth), (secrets) => CloudRunAdapter.layer({ ...options, auth: secrets }))
+      )
+  })

@@ -11,4 +11,4 @@ const onCloudRun = Layer.unwrap(
   })
 )
 
-workerAdapterContract("CloudRunAdapter", onCloudRun, { stop: "best-effort", frames: true })
+workerAdapterContract("CloudRunAdapter", onCloudRun, { stop: "best-effort", flood: 16 * 1024 ** 2, frames: true })

@@ -19,6 +19,7 @@ export const commands = {
   idle: "idle",
   fail: (exitCode: number, text: string) => `fail ${exitCode} ${text}`,
   print: (bytes: number, last: string) => `print ${bytes} ${last}`,
+  late: (bytes: number, afterMs: number) => `late ${bytes} ${afterMs}`,
   hang: "hang",
   env: (name: string) => `env ${name}`,
   frames: (done: ReadonlyArray<number>) => `frames ${done.join(",")}`,

@@ -13,9 +13,12 @@ const onWorker = (options: FakeWorker.Options) =>
     })
   )
 
-workerAdapterContract("HttpWorkerAdapter, with events", onWorker({}), { stop: "best-effort", frames: true })
+/** Fast enough, with a worker in this process. */
+const flood = 16 * 1024 ** 2
 
-workerAdapterContract("HttpWorkerAdapter, without events", onWorker({ events: false }), { stop: "best-effort" })
+workerAdapterContract("HttpWorkerAdapter, with events", onWorker({}), { stop: "best-effort", flood, frames: true })
+
+workerAdapterContract("HttpWorkerAdapter, without events", onWorker({ events: false }), { stop: "best-effort", flood })
 
 workerAdapterContract(
   "HttpWorkerAdapter, without Effect",
@@ -40,5 +43,5 @@ workerAdapterContract(
       }
     }
   },
-  { stop: "best-effort", frames: true }
+  { stop: "best-effort", flood, frames: true }
 )

@@ -116,13 +116,35 @@ export const make = (options: Options = {}): Effect.Effect<FakeWorker, never, Sc
       if (streams) send({ event: "log", stream, text: text.slice(-4096) })
       return text.slice(-4096)
     }
+    /** Tells so many bytes of both outputs, as fast as somebody reads. */
+    const flood = (bytes: number, over: () => void): void => {
+      const text = "x".repeat(16_384)
+      let left = streams ? bytes : 0
+      const go = (): void => {
+        while (left > 0) {
+          send({ event: "log", stream: "stdout", text })
+          send({ event: "log", stream: "stderr", text })
+          left -= text.length
+          if (response.writableNeedDrain) return void response.once("drain", go)
+        }
+        over()
+      }
+      go()
+    }
     const fail = (reason: object) => finish(errorOf(asked, reason))
+    const write = (bytes: number) => {
+      const key = asked.artifacts?.output.key ?? "output.mov"
+      stored.set(key, bytes)
+      done({ output: { location: `artifact:${key}`, bytes } })
+    }
     switch (word) {
-      case "write": {
-        const key = asked.artifacts?.output.key ?? "output.mov"
-        const bytes = Number(first)
-        stored.set(key, bytes)
-        return done({ output: { location: `artifact:${key}`, bytes } })
+      case "write":
+        return write(Number(first))
+      case "late": {
+        const timer = setTimeout(write, Number(more[0]), Number(first))
+        // Who answers only in the end writes and answers all the same.
+        if (streams) response.once("close", () => clearTimeout(timer))
+        return
       }
       case "idle":
         return done()
@@ -132,8 +154,8 @@ export const make = (options: Options = {}): Effect.Effect<FakeWorker, never, Sc
         return fail({ _tag: "RenderFailed", exitCode: Number(first), stderrTail: text })
       }
       case "print": {
-        const text = `${"x".repeat(Number(first))}\n${more.join(" ")}\n`
-        return done({ stdout: tail("stdout", text), stderr: tail("stderr", text) })
+        const text = `${"x".repeat(Math.min(Number(first), 4096))}\n${more.join(" ")}\n`
+        return flood(Number(first), () => done({ stdout: tail("stdout", text), stderr: tail("stderr", text) }))
       }
       case "env":
         return done({ stdout: tail("stdout", `${asked.env?.[first]}\n`) })

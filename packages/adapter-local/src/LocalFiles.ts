@@ -3,5 +3,5 @@
  * what works beside the adapter on the same machine. It holds what this package and the worker's runtime need, and is no
  * file system.
  */
-export { discard, file, FileError, ifThere, isBelow, realpathOfExisting, unless } from "./internal/files.ts"
+export { discard, file, FileError, ifThere, isBelow, isFolder, realpathOfExisting, unless } from "./internal/files.ts"
 export { type Content, contentOf, read, readHandle, withHandle, write } from "./internal/fileStreams.ts"

@@ -27,7 +27,7 @@ import * as path from "node:path"
 import { cwd as currentFolder } from "node:process"
 import * as FrameProgress from "./FrameProgress.ts"
 import * as liveness from "./internal/liveness.ts"
-import { discard, file, type FileError, ifThere, isBelow, realpathOfExisting } from "./internal/files.ts"
+import { discard, file, type FileError, ifThere, isBelow, outputSize, realpathOfExisting } from "./internal/files.ts"
 
 /** How commands run on this machine. */
 export interface Options {
@@ -79,7 +79,7 @@ export const make: (options?: Options) => Effect.Effect<WorkerAdapter.WorkerAdap
         Effect.catch((error) => fail(refused("InvalidJob", error.message)))
       )
       const { args, replaced } = CommandLine.withOutput(parsed, { outputFile: job.outputFile, place })
-      const output = replaced ? writesTo(place) : ownOutput(job, cwd, place)
+      const output = replaced ? writesTo(place, args) : ownOutput(job, cwd, place)
       yield* output.prepare.pipe(Effect.catch(fail))
 
       const frames = job.meta._tag === "Chunk" ? FrameProgress.make(job.meta.frameCount) : () => undefined
@@ -186,14 +186,14 @@ interface Output {
   readonly collect: Effect.Effect<WorkerAdapter.OutputRef | undefined, WorkerReason>
 }
 
-/** The command was told the place. */
-const writesTo = (place: string): Output => ({
+/** The command was told the place; where it writes below that (`{output}/frame_%05d.png`), a folder is made there. */
+const writesTo = (place: string, args: CommandLine.Args): Output => ({
   // A folder is nobody's output to replace, or to remove: the place of a merge without an output is the job's own one.
-  prepare: Effect.flatMap(stat(place), (found) =>
-    found?.isDirectory() === true
-      ? Effect.fail(refused("InvalidJob", `${place} is a folder: say where the command's output goes`))
-      : Effect.void
-  ),
+  prepare: Effect.flatMap(stat(place), (found) => {
+    if (found?.isDirectory() === true)
+      return Effect.fail(refused("InvalidJob", `${place} is a folder: say where the command's output goes`))
+    return args.some((arg) => arg.includes(`${place}/`)) ? worker(file(() => fs.mkdir(place))) : Effect.void
+  }),
   discard: discard(place),
   collect: refTo(place)
 })
@@ -204,7 +204,7 @@ const writesTo = (place: string): Output => ({
  */
 const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Output => {
   // Never told a place, it cannot have written there: a merge command's is the job's own folder.
-  if (job.outputFile === undefined) return { prepare: Effect.void, discard: Effect.void, collect: refTo(place) }
+  if (job.outputFile === undefined) return { prepare: Effect.void, discard: Effect.void, collect: Effect.undefined }
   const own = path.resolve(cwd, job.outputFile)
   if (job.meta._tag === "Merge") {
     let before: BigIntStats | undefined
@@ -242,9 +242,7 @@ const ownOutput = (job: WorkerAdapter.WorkerJob, cwd: string, place: string): Ou
 }
 
 const refTo = (location: string): Effect.Effect<WorkerAdapter.OutputRef | undefined, WorkerReason> =>
-  Effect.map(stat(location), (found) =>
-    found?.isFile() === true ? { location, bytes: Number(found.size) } : undefined
-  )
+  Effect.map(worker(outputSize(location)), (bytes) => (bytes === undefined ? undefined : { location, bytes }))
 
 const stat = (location: string): Effect.Effect<BigIntStats | undefined, WorkerReason> =>
   worker(ifThere(file(() => fs.stat(location, { bigint: true }))))

@@ -27,7 +27,17 @@ import { type Asset, type StagedOutput, type Transfer, Workspace, WorkspaceError
 import { createHash, randomUUID } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-import { discard, file, type FileError, ifThere, isBelow, realpathOfExisting, unless } from "./internal/files.ts"
+import {
+  discard,
+  file,
+  type FileError,
+  ifThere,
+  isBelow,
+  isFolder,
+  outputSize,
+  realpathOfExisting,
+  unless
+} from "./internal/files.ts"
 import * as fileStreams from "./internal/fileStreams.ts"
 
 /** How many assets are hashed at once. */
@@ -104,15 +114,8 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
     })
 
     const stat = (output: OutputRef): Effect.Effect<Option.Option<{ readonly bytes: number }>, WorkspaceError> =>
-      about(
-        output.location,
-        file(() => fs.stat(path.resolve(root, output.location)))
-      ).pipe(
-        Effect.map((found) => (found.isFile() ? Option.some({ bytes: found.size }) : Option.none())),
-        Effect.catchIf(
-          (error) => error.reason === "NotFound",
-          () => Effect.succeedNone
-        )
+      Effect.map(about(output.location, outputSize(path.resolve(root, output.location))), (bytes) =>
+        bytes === undefined ? Option.none() : Option.some({ bytes })
       )
 
     const locate = Effect.fnUntraced(function* (output: OutputRef) {
@@ -127,6 +130,10 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
       const source = yield* locate(output)
       const target = yield* inside(outputFile)
       if (target === source) return
+      if (yield* about(source, isFolder(source))) {
+        const why = "it is a folder of pictures, which a stitcher joins: run the job with one, or render files"
+        return yield* failure(target, "Unavailable", new Error(why))
+      }
       const folder = path.dirname(target)
       yield* makeFolder(folder)
       const temporary = path.join(folder, hiddenName(outputFile))
@@ -353,14 +360,29 @@ const linkOrCopy = (source: string, target: string): Effect.Effect<void, FileErr
     )
   )
 
-/** Nothing appears under the final name before all its bytes are on the disk. */
+/** Nothing appears under the final name before all its bytes are on the disk. A folder takes nobody's place. */
 const publishWhole = Effect.fnUntraced(function* (staged: string, finalPath: string) {
-  const bytes = yield* withHandle(staged, "r+", (handle) => handle.sync().then(() => handle.stat()))
+  const bytes = yield* syncAll(staged)
   yield* file(() => fs.rename(staged, finalPath))
-  // The name itself is on the disk once its folder is, on systems where folders can be synced.
-  yield* Effect.ignore(withHandle(path.dirname(finalPath), "r", (handle) => handle.sync()))
-  return { bytes: bytes.size }
+  yield* syncFolder(path.dirname(finalPath))
+  return { bytes }
 })
+
+/** Brings a file, or a folder with all that is in it, onto the disk; gives its size. */
+const syncAll = Effect.fnUntraced(function* (staged: string): Effect.fn.Return<number, FileError> {
+  if (!(yield* isFolder(staged))) {
+    const { size } = yield* withHandle(staged, "r+", (handle) => handle.sync().then(() => handle.stat()))
+    return size
+  }
+  const sizes = yield* Effect.forEach(yield* namesIn(staged), (name) => syncAll(path.join(staged, name)), {
+    concurrency: 16
+  })
+  yield* syncFolder(staged)
+  return sizes.reduce((sum, size) => sum + size, 0)
+})
+
+// The name itself is on the disk once its folder is, on systems where folders can be synced.
+const syncFolder = (folder: string) => Effect.ignore(withHandle(folder, "r", (handle) => handle.sync()))
 
 const withHandle = <A>(
   name: string,

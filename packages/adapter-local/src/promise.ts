@@ -6,6 +6,7 @@ import type {
   AdapterInfo,
   AttemptContext,
   JobFolder,
+  Reaped,
   WorkerAdapter,
   WorkerJob,
   WorkerResult
@@ -59,6 +60,18 @@ export class LocalWorkerAdapter implements WorkerAdapter {
     return PromiseBacking.run(
       Effect.flatMap(Local.make(this.#options), (adapter) => adapter.execute(job, report)),
       signal
+    )
+  }
+
+  /** Ends the processes that a process which died has left of a job. */
+  reap(
+    jobId: string,
+    handles: ReadonlyArray<string>,
+    context: { readonly signal?: AbortSignal } = {}
+  ): Promise<Reaped> {
+    return PromiseBacking.run(
+      Effect.flatMap(Local.make(this.#options), (adapter) => adapter.reap(jobId, handles)),
+      context.signal
     )
   }
 

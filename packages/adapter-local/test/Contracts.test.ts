@@ -2,6 +2,8 @@ import * as FileJobRepository from "@helios-infra/adapter-local/FileJobRepositor
 import * as LocalWorkerAdapter from "@helios-infra/adapter-local/LocalWorkerAdapter"
 import * as Promises from "@helios-infra/adapter-local/promise"
 import * as LocalWorkspace from "@helios-infra/adapter-local/LocalWorkspace"
+import * as AdapterMiddleware from "@helios-infra/core/AdapterMiddleware"
+import * as AdapterPool from "@helios-infra/core/AdapterPool"
 import {
   WorkerAdapterContract,
   workerAdapterContract,
@@ -9,7 +11,7 @@ import {
   WorkspaceContract,
   workspaceContract
 } from "@helios-infra/testkit"
-import { Context, Effect, Layer, Option } from "effect"
+import { Context, Effect, Layer, Logger, Option } from "effect"
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -56,6 +58,8 @@ const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
     fail: (exitCode, text) => `sh -c 'echo "$1" >&2; exit ${exitCode}' sh '${text}'`,
     print: (bytes, last) =>
       `sh -c 'head -c ${bytes} /dev/zero | tr "\\0" x; echo "$1"; head -c ${bytes} /dev/zero | tr "\\0" x >&2; echo "$1" >&2' sh '${last}'`,
+    late: (bytes, afterMs) => `sh -c 'sleep ${afterMs / 1000}; head -c ${bytes} /dev/zero > "$1"' sh {output}`,
+    family: `sh -c 'trap "" TERM; setsid sleep 600 & sleep 600' sh {output}`,
     hang: `sh -c 'echo half > "$1"; trap "" TERM; exec sleep 600' sh {output}`,
     env: (name) => `printenv ${name}`,
     frames: (done) => `printf 'frame= %d\\n' ${done.join(" ")}`,
@@ -66,6 +70,10 @@ const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
     return path.join(dir, name, "output.mov")
   },
   size: sizeOf,
+  files: async () => {
+    const entries = await fs.readdir(dir, { recursive: true, withFileTypes: true })
+    return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
+  },
   running: () => hanging(dir)
 })
 
@@ -76,10 +84,28 @@ const adapterIn = (dir: string) =>
   )
 
 workerAdapterContract("LocalWorkerAdapter", Layer.unwrap(Effect.map(Folder, adapterIn)).pipe(Layer.provide(folder)), {
+  children: true,
+  files: true,
   frames: true,
   reap: true,
   patience: "30 seconds"
 })
+
+workerAdapterContract(
+  "a pool of LocalWorkerAdapters with logs and metrics around it",
+  Layer.unwrap(
+    Effect.map(Folder, (dir) => {
+      const local = LocalWorkerAdapter.layer({ killGrace: "100 millis", env: { RIG_FOLDER: dir }, concurrency: 1 })
+      return Layer.merge(
+        AdapterPool.layerOverflow([local, Layer.fresh(local)]).pipe(
+          AdapterMiddleware.onLayer(AdapterMiddleware.metrics(), AdapterMiddleware.logging())
+        ),
+        Layer.succeed(WorkerAdapterContract.WorkerRig, WorkerAdapterContract.fromPlain(rigIn(dir)))
+      )
+    })
+  ).pipe(Layer.provide(folder), Layer.provideMerge(Logger.layer([]))),
+  { frames: true, reap: true, patience: "30 seconds" }
+)
 
 workerAdapterContract(
   "LocalWorkerAdapter of the Promise API",
@@ -91,7 +117,7 @@ workerAdapterContract(
       close: () => removeFolder(dir)
     }
   },
-  { frames: true, patience: "30 seconds" }
+  { children: true, files: true, frames: true, reap: true, patience: "30 seconds" }
 )
 
 const workspace = Layer.unwrap(

@@ -121,12 +121,28 @@ describe("an attempt that succeeds", () => {
     })
   )
 
-  it.live("has no output when nothing was written, or something that is no file", () =>
+  it.live("has no output when nothing was written, or something that is neither file nor folder", () =>
     Effect.gen(function* () {
       const { chunk, execute } = yield* setUp()
       assert.notProperty(yield* execute(chunk("true {output}")), "output")
-      assert.notProperty(yield* execute(chunk("mkdir {output}")), "output")
+      assert.notProperty(yield* execute(chunk("mkfifo {output}")), "output")
       assert.notProperty(yield* execute(chunk("true")), "output")
+    })
+  )
+
+  it.live("has a folder of files as its output when it writes below its place, which is made for it", () =>
+    Effect.gen(function* () {
+      const { chunk, execute, failure, place } = yield* setUp()
+      const written = yield* execute(
+        chunk(`sh -c 'printf one > "$1"; printf three > "$2"' - {output}/1.png {output}/2.png`)
+      )
+      assert.deepStrictEqual(written.output, { location: place, bytes: 8 })
+      yield* Effect.promise(() => fs.rm(place, { recursive: true }))
+      const empty = yield* execute(chunk("mkdir {output}"))
+      assert.deepStrictEqual(empty.output, { location: place, bytes: 0 })
+      yield* Effect.promise(() => fs.rm(place, { recursive: true }))
+      yield* failure(chunk(`sh -c 'printf one > "$1"; exit 3' - {output}/1.png`))
+      assert.isFalse(yield* exists(place))
     })
   )
 

@@ -132,7 +132,7 @@ describe("place", () => {
 })
 
 describe("stat and locate", () => {
-  it.live("find files, and nothing else", () =>
+  it.live("find files and folders of files", () =>
     Effect.gen(function* () {
       const { dir, workspace } = yield* setUp
       const place = yield* workspace.place(attempt)
@@ -141,8 +141,13 @@ describe("stat and locate", () => {
       yield* write(place, "12345")
       assert.deepStrictEqual(yield* workspace.stat(ref(place)), Option.some({ bytes: 5 }))
       assert.strictEqual(yield* workspace.locate(ref(place)), place)
-      assert.isTrue(Option.isNone(yield* workspace.stat(ref(dir))))
-      assert.strictEqual(yield* reasonOf(workspace.locate(ref(dir))), "NotFound")
+      const folder = path.join(dir, "pictures")
+      yield* Effect.promise(() => fs.mkdir(path.join(folder, "below"), { recursive: true }))
+      for (const name of ["0.png", "1.png", "below/2.png"]) yield* write(path.join(folder, name), "123")
+      // What is below is no part of it: who names the root of the disk does not have all of it counted.
+      assert.deepStrictEqual(yield* workspace.stat(ref(folder)), Option.some({ bytes: 6 }))
+      assert.strictEqual(yield* workspace.locate(ref(folder)), folder)
+      assert.isTrue(Option.isNone(yield* workspace.stat(ref("/dev/null"))))
     })
   )
 })
@@ -221,6 +226,45 @@ describe("publish", () => {
       yield* Effect.promise(() => fs.mkdir(path.join(dir, "part_0.mov")))
       assert.strictEqual(yield* reasonOf(workspace.publish(ref(place), "part_0.mov")), "Unavailable")
       assert.deepStrictEqual(yield* list(dir), [".helios", "part_0.mov"])
+    })
+  )
+})
+
+describe("a folder", () => {
+  it.live("is no output that a merge command can be given", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const place = yield* workspace.place(attempt)
+      yield* Effect.promise(() => fs.mkdir(place))
+      yield* write(path.join(place, "0.png"), "0")
+      const error = yield* Effect.flip(workspace.publish(ref(place), "part_0"))
+      assert.match(error.message, /it is a folder of pictures, which a stitcher joins/)
+      assert.deepStrictEqual(yield* list(dir), [".helios"])
+      yield* workspace.remove("job", [])
+      assert.deepStrictEqual(yield* list(dir), [])
+    })
+  )
+
+  it.live("appears whole as the final one, and takes nobody's place", () =>
+    Effect.gen(function* () {
+      const { dir, workspace } = yield* setUp
+      const make = Effect.fnUntraced(function* (publish: boolean) {
+        const staged = yield* workspace.stage("job", "film")
+        yield* Effect.promise(() => fs.mkdir(staged.path))
+        for (const name of ["0.png", "1.png"]) yield* write(path.join(staged.path, name), "123")
+        assert.notInclude(yield* list(dir), "film")
+        if (!publish) return undefined
+        yield* write(path.join(dir, "film"), "somebody's")
+        assert.strictEqual(yield* reasonOf(staged.publish), "Unavailable")
+        yield* Effect.promise(() => fs.rm(path.join(dir, "film")))
+        return yield* staged.publish
+      }, Effect.scoped)
+      yield* make(false)
+      assert.deepStrictEqual(yield* list(dir), [])
+      assert.deepStrictEqual(yield* make(true), { bytes: 6 })
+      assert.deepStrictEqual(yield* list(dir), ["film"])
+      assert.deepStrictEqual(yield* list(path.join(dir, "film")), ["0.png", "1.png"])
+      assert.match((yield* Effect.flip(Effect.scoped(workspace.stage("job", "film")))).message, /there is a folder/)
     })
   )
 })

@@ -112,6 +112,8 @@ interface Signs {
   lastAt: number
   frames: number
   notStopped: string | undefined
+  /** Who makes it. */
+  workerId: string | undefined
   readonly log: LogTail.LogTail
 }
 
@@ -280,6 +282,7 @@ const renderAll = Effect.fnUntraced(function* (
       switch (signal._tag) {
         case "Assigned": {
           const { _tag, ...assigned } = signal
+          signs.workerId = assigned.workerId ?? signs.workerId
           if (span !== undefined && assigned.workerId !== undefined) spans?.assigned(span, assigned.workerId)
           emit({ _tag: "AttemptAssigned", chunk: chunk.id, attempt, ...assigned })
           break
@@ -302,6 +305,7 @@ const renderAll = Effect.fnUntraced(function* (
       Effect.suspend(() => adapter.execute(job, signal)),
       (result) => {
         asked = "output check"
+        signs.workerId = result.workerId ?? signs.workerId
         if (span === undefined || spans === undefined) return outputCheck.check(job, result)
         if (result.workerId !== undefined) spans.assigned(span, result.workerId)
         return spans.checking(outputCheck.check(job, result))
@@ -346,7 +350,14 @@ const renderAll = Effect.fnUntraced(function* (
       return Effect.flatMap(place, (place) => {
         const startedAt = now()
         const log = LogTail.make(logLimit)
-        const signs: Signs = { over: false, lastAt: startedAt, frames: 0, notStopped: undefined, log }
+        const signs: Signs = {
+          over: false,
+          lastAt: startedAt,
+          frames: 0,
+          notStopped: undefined,
+          workerId: undefined,
+          log
+        }
         emit({ _tag: "AttemptStarted", chunk: chunk.id, attempt: entry.attempts })
         telemetry.started(entry.attempts === 1 ? "pending" : "retrying", startedAt - entry.dueAt)
         const begin = (span: Tracer.Span | undefined) => {
@@ -385,8 +396,17 @@ const renderAll = Effect.fnUntraced(function* (
       if (error === undefined) {
         lastSuccess = now()
         const durationMs = lastSuccess - startedAt
+        const by = signs.workerId === undefined ? undefined : { workerId: signs.workerId }
         telemetry.ended(chunk, durationMs, { outcome: "accepted", output: exit.value }, "done", span)
-        emit({ _tag: "ChunkAccepted", chunk: chunk.id, attempt: attempts, output: exit.value, durationMs, ...log })
+        emit({
+          _tag: "ChunkAccepted",
+          chunk: chunk.id,
+          attempt: attempts,
+          output: exit.value,
+          durationMs,
+          ...by,
+          ...log
+        })
         oneLess()
         return settled
       }

@@ -32,6 +32,12 @@ export interface Options {
   readonly access?: "credentials" | "urls" | undefined
   /** How long such a URL works: at least twice as long as an attempt takes. Default: 12 hours. */
   readonly urlsExpire?: Duration.Input | undefined
+  /**
+   * Whether the stitcher is given `copies` of outputs, or reads them from the `storage`, part by part as it joins them, where
+   * it can (`VideoStitcher.readsRemote`). Copies take the room of all chunks on this machine, and are known to be whole before
+   * anything is made of them. Default: `"copies"`.
+   */
+  readonly stitchFrom?: "copies" | "storage" | undefined
   /** Whether all outputs and logs, and the job file, stay in the storage when a run ends. Default: accepted outputs of a job that is not completed. */
   readonly keep?: boolean | undefined
 }
@@ -260,6 +266,16 @@ export const make = Effect.fnUntraced(function* (
     return { ...checked, location: found.location }
   })
 
+  /** Has the stitcher read outputs from the storage itself. */
+  const stitchFromStorage = (join: VideoStitcher["Service"]["stitch"]) => (request: StitchRequest) =>
+    join({
+      ...request,
+      remote: ({ bytes, location }) => {
+        const key = keyOf(location)
+        return key === undefined ? undefined : { bytes, read: (range) => storage.get(key, range) }
+      }
+    })
+
   /** Gives the stitcher local files, fetched while others are still rendered. */
   const stitch = (join: VideoStitcher["Service"]["stitch"]) => (request: StitchRequest) =>
     Effect.gen(function* () {
@@ -295,7 +311,14 @@ export const make = Effect.fnUntraced(function* (
     workerAdapter: elsewhere ? WorkerAdapter.WorkerAdapter.of({ ...workerAdapter, execute }) : workerAdapter,
     workspace: stored,
     outputCheck: OutputCheck.OutputCheck.of({ check }),
-    stitcher: stitcher && VideoStitcher.of({ stitch: stitch(stitcher.stitch) }),
+    stitcher:
+      stitcher &&
+      VideoStitcher.of({
+        stitch:
+          options.stitchFrom === "storage" && stitcher.readsRemote === true
+            ? stitchFromStorage(stitcher.stitch)
+            : stitch(stitcher.stitch)
+      }),
     upload: elsewhere ? sent : Effect.void,
     fence: (attempts) =>
       elsewhere

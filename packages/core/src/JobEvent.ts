@@ -80,7 +80,10 @@ export const JobEvent = Schema.TaggedUnion({
     chunk: Schema.Int,
     attempt: Schema.Int,
     output: OutputRef,
+    /** How long the attempt took, its check included; 0 where that is not known. */
     durationMs: Schema.Finite,
+    /** Who rendered it, where its adapter told. */
+    workerId: Schema.optionalKey(Schema.String),
     log: Schema.optionalKey(Schema.String)
   },
   /** An accepted output was found missing or changed: its chunk is open again. */

@@ -370,9 +370,9 @@ const acceptedOutputs = (
   return (index: number): ChunkOutput | undefined => {
     const chunk = chunks[index]
     if (chunk === undefined || unseen.has(chunk.id)) return undefined
-    const { acceptedBy, output } = states[indexOf(chunk.id)] ?? {}
+    const { acceptedBy, attempts, output } = states[indexOf(chunk.id)] ?? {}
     if (acceptedBy === undefined || output === undefined) return undefined
-    return { ...output, index, chunkId: chunk.id, attempt: acceptedBy.attempt, frameCount: chunk.frameCount }
+    return { ...output, ...acceptedBy, index, chunkId: chunk.id, attempts, frameCount: chunk.frameCount }
   }
 }
 

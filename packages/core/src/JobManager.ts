@@ -17,6 +17,7 @@ import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import * as ArtifactLayout from "./ArtifactLayout.ts"
 import { ArtifactStorage } from "./ArtifactStorage.ts"
 import * as JobArtifacts from "./JobArtifacts.ts"
@@ -53,6 +54,17 @@ export interface RunOptions extends JobExecutor.Options {
    */
   readonly takeOver?: "if-dead" | "always" | undefined
 }
+
+/**
+ * How a manager runs jobs where `run`, `resume` and `start` are not told: each option counts that they leave out. Read when
+ * the manager's layer is built. Default: no options.
+ */
+export const RunDefaults: Context.Reference<RunOptions> = Context.Reference(
+  "@helios-infra/core/JobManager/RunDefaults",
+  {
+    defaultValue: () => ({})
+  }
+)
 
 /** One attempt's last words. */
 export interface AttemptLog {
@@ -163,6 +175,7 @@ const make = Effect.gen(function* () {
   const services = yield* Effect.context<WorkerAdapter.WorkerAdapter | OutputCheck.OutputCheck | Workspace.Workspace>()
   const stitcher = Option.getOrUndefined(yield* Effect.serviceOption(VideoStitcher.VideoStitcher))
   const storage = Option.getOrUndefined(yield* Effect.serviceOption(ArtifactStorage))
+  const defaults = yield* RunDefaults
   const scope = yield* Effect.scope
   const signals = yield* PubSub.sliding<FramesDone>(signalCapacity)
   /** The runs that are under way here; each is done when nothing of it is left. */
@@ -290,8 +303,13 @@ const make = Effect.gen(function* () {
       )
     )
 
+  const completed = (options: RunOptions): RunOptions => {
+    const left = Struct.keys(options).filter((key) => options[key] === undefined)
+    return { ...defaults, ...Struct.omit(options, left) }
+  }
+
   const runJob = (jobId: string, options: RunOptions, how?: How) =>
-    execute(jobId, options, how).pipe(
+    execute(jobId, completed(options), how).pipe(
       Effect.mapError((error) => (error._tag === "JobError" ? error : failing(jobId)(error))),
       marked(jobId)
     )

@@ -68,15 +68,19 @@ const whole = (least: number, most: number = Number.MAX_SAFE_INTEGER) =>
       // -0 would come back from JSON as 0.
       (n) =>
         (Number.isSafeInteger(n) && n >= least && n <= most && !Object.is(n, -0)) ||
-        `must be a whole number from ${least} to ${most}, is ${show(n)}`
+        `must be a whole number from ${least} to ${most}, is ${show(n)}`,
+      { toJsonSchema: () => ({ type: "integer", minimum: least, maximum: most }) }
     )
   )
 
 const Command = Schema.String.check(
-  Schema.makeFilter((command) => {
-    if (!/\S/.test(command)) return "must not be empty: give the command line to run"
-    return !command.includes("\0") || "must not contain a NUL character: no command line can"
-  })
+  Schema.makeFilter(
+    (command) => {
+      if (!/\S/.test(command)) return "must not be empty: give the command line to run"
+      return !command.includes("\0") || "must not contain a NUL character: no command line can"
+    },
+    { toJsonSchema: () => [{ pattern: "\\S" }, true] }
+  )
 )
 
 const Fps = Schema.Union([Schema.Number, Schema.String])
@@ -85,7 +89,8 @@ const Fps = Schema.Union([Schema.Number, Schema.String])
     Schema.makeFilter(
       (fps) =>
         Option.isSome(FrameRate.parse(fps)) ||
-        `must be frames per second above 0 and at most ${FrameRate.maxFramesPerSecond}, such as 30, 29.97 or "30000/1001", is ${show(fps)}`
+        `must be frames per second above 0 and at most ${FrameRate.maxFramesPerSecond}, such as 30, 29.97 or "30000/1001", is ${show(fps)}`,
+      { toJsonSchema: () => [{ exclusiveMinimum: 0, maximum: FrameRate.maxFramesPerSecond }, true] }
     )
   )
 
@@ -93,7 +98,8 @@ const Fps = Schema.Union([Schema.Number, Schema.String])
 export const JobId = Schema.String.check(
   Schema.makeFilter(
     // Control characters and lone surrogates survive neither a folder's name nor a URL.
-    (id) => /^[^\p{Cc}\p{Cs}]{1,200}$/u.test(id) || "must have 1 to 200 characters and no control characters"
+    (id) => /^[^\p{Cc}\p{Cs}]{1,200}$/u.test(id) || "must have 1 to 200 characters and no control characters",
+    { toJsonSchema: () => [{ minLength: 1, maxLength: 200 }, true] }
   )
 )
 
@@ -124,16 +130,21 @@ const misnamed = (name: string, example: string): string | undefined => {
   return undefined
 }
 
+/** What a JSON Schema can say of such a name. */
+const nameInJson: Schema.Annotations.Filter = {
+  toJsonSchema: () => [{ minLength: 1, maxLength: 1024, pattern: String.raw`^[^/\\]` }, true]
+}
+
 const OutputFile = Schema.String.check(
   Schema.makeFilter((name) => {
     const wrong = misnamed(name, 'a file such as "part_0.mov"')
     if (wrong !== undefined) return wrong
     return !/(^|\/)\.{0,2}$/.test(name) || `names a folder: add a file name, is ${show(name)}`
-  })
+  }, nameInJson)
 )
 
 const AssetName = Schema.String.check(
-  Schema.makeFilter((name) => misnamed(name, 'a file or a folder such as "assets"') ?? true)
+  Schema.makeFilter((name) => misnamed(name, 'a file or a folder such as "assets"') ?? true, nameInJson)
 )
 
 // ---------------------------------------------
@@ -159,18 +170,19 @@ export interface Metadata {
 /** The schema of {@link Metadata}. */
 export const Metadata: Schema.Codec<Metadata> = Schema.StructWithRest(
   Schema.Struct({
-    totalFrames: whole(1, maxFrames),
-    fps: Fps,
-    width: Schema.optionalKey(whole(1)),
-    height: Schema.optionalKey(whole(1)),
+    totalFrames: whole(1, maxFrames).annotateKey({ description: "How many frames all chunks have together." }),
+    fps: Fps.annotateKey({ description: "Frames per second: 30, 29.97 or 30000/1001." }),
+    width: Schema.optionalKey(whole(1)).annotateKey({ description: "Picture width in pixels." }),
+    height: Schema.optionalKey(whole(1)).annotateKey({ description: "Picture height in pixels." }),
     duration: Schema.optionalKey(
       Schema.Number.check(
         Schema.makeFilter(
           (n) =>
-            (Number.isFinite(n) && n >= 0 && !Object.is(n, -0)) || `must be a number of seconds from 0, is ${show(n)}`
+            (Number.isFinite(n) && n >= 0 && !Object.is(n, -0)) || `must be a number of seconds from 0, is ${show(n)}`,
+          { toJsonSchema: () => ({ type: "number", minimum: 0 }) }
         )
       )
-    )
+    ).annotateKey({ description: "Seconds, rounded as the writer of the file saw fit: nothing is derived from it." })
   }),
   unknownKeys
 )
@@ -188,11 +200,14 @@ export interface Chunk {
 }
 
 const chunkFields = {
-  id: whole(0),
-  startFrame: whole(0, maxFrames),
-  frameCount: whole(1, maxFrames),
-  outputFile: OutputFile,
-  command: Command
+  id: whole(0).annotateKey({ description: "Names the chunk everywhere; unique in the job." }),
+  startFrame: whole(0, maxFrames).annotateKey({ description: "The chunk's first frame." }),
+  frameCount: whole(1, maxFrames).annotateKey({ description: "How many frames the chunk has." }),
+  outputFile: OutputFile.annotateKey({
+    description:
+      "The file that the command writes, relative to the job's folder, with / between folders; unique in the job."
+  }),
+  command: Command.annotateKey({ description: "The command line that renders the chunk, to be split without a shell." })
 }
 
 /** The schema of {@link Chunk}. */
@@ -224,14 +239,27 @@ export interface JobSpec {
  */
 export const JobSpec: Schema.Codec<JobSpec> = Schema.StructWithRest(
   Schema.Struct({
-    id: Schema.optionalKey(JobId),
-    assets: Schema.optionalKey(Schema.Array(AssetName)),
-    assetsUrl: Schema.optionalKey(Schema.String),
-    metadata: Metadata,
-    chunks: Schema.Array(Chunk).check(
-      Schema.makeFilter((chunks) => chunks.length > 0 || "must hold at least one chunk")
-    ),
-    mergeCommand: Schema.optionalKey(Command)
+    id: Schema.optionalKey(JobId).annotateKey({
+      description: "Names the job; whoever runs a job without one chooses one."
+    }),
+    assets: Schema.optionalKey(Schema.Array(AssetName)).annotateKey({
+      description: "Files and folders that the commands read, relative to the job's folder."
+    }),
+    assetsUrl: Schema.optionalKey(Schema.String).annotateKey({
+      description:
+        "Where workers elsewhere find the list of the job's assets; set in the copy of the job file that is for them."
+    }),
+    metadata: Metadata.annotateKey({ description: "What the whole video is." }),
+    chunks: Schema.Array(Chunk)
+      .check(
+        Schema.makeFilter((chunks) => chunks.length > 0 || "must hold at least one chunk", {
+          toJsonSchema: () => ({ minItems: 1 })
+        })
+      )
+      .annotateKey({ description: "In any order; together they hold every frame exactly once." }),
+    mergeCommand: Schema.optionalKey(Command).annotateKey({
+      description: "The command line that joins the chunks, for jobs that bring no stitcher."
+    })
   }),
   unknownKeys
 )

@@ -22,8 +22,13 @@ export interface ChunkState {
   readonly attempts: number
   /** The accepted output. */
   readonly output?: OutputRef
-  /** Which attempt, of which run, was accepted. */
-  readonly acceptedBy?: { readonly run: number; readonly attempt: number }
+  /** Which attempt, of which run, was accepted; who made it, and how many milliseconds it took, where that is known. */
+  readonly acceptedBy?: {
+    readonly run: number
+    readonly attempt: number
+    readonly workerId?: string
+    readonly durationMs?: number
+  }
   /** Why the last attempt failed, while the chunk is not accepted. */
   readonly error?: ErrorSummary
 }
@@ -165,7 +170,12 @@ export const makeFold = (jobId: string): JobFold => {
         if (chunk === undefined || chunk.status === "accepted") return
         chunk.status = "accepted"
         chunk.output = event.output
-        chunk.acceptedBy = { run, attempt: event.attempt }
+        chunk.acceptedBy = {
+          run,
+          attempt: event.attempt,
+          ...(event.workerId === undefined ? undefined : { workerId: event.workerId }),
+          ...(event.durationMs > 0 ? { durationMs: event.durationMs } : undefined)
+        }
         if (chunk.error !== undefined) delete chunk.error
         advanced = true
         advance(state, index, 1)

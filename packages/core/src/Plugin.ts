@@ -1,17 +1,18 @@
 /**
  * From `{ "type": "local", "concurrency": 4 }` to a layer: what packages export so that adapters, stitchers,
- * repositories and storages can be chosen by configuration, and the registry that looks them up.
+ * repositories, storages and checks of outputs can be chosen by configuration, and the registry that looks them up.
  *
  * A plugin says which service it makes, under which name, and what its options are. Nothing is loaded, searched for or
  * read from files here: whoever makes the registry names its plugins.
  */
 import * as Context from "effect/Context"
-import * as Duration_ from "effect/Duration"
+import type * as Duration_ from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { ArtifactStorage } from "./ArtifactStorage.ts"
@@ -33,12 +34,20 @@ export interface Kinds {
   readonly stitcher: VideoStitcher
   readonly repository: JobRepository
   readonly storage: ArtifactStorage
+  readonly outputCheck: OutputCheck.OutputCheck
 }
 
 /** What a plugin is for. */
 export type Kind = keyof Kinds
 
-const kinds = ["worker", "stitcher", "repository", "storage"] as const satisfies ReadonlyArray<Kind>
+/** All of them. */
+export const kinds: readonly ["worker", "stitcher", "repository", "storage", "outputCheck"] = [
+  "worker",
+  "stitcher",
+  "repository",
+  "storage",
+  "outputCheck"
+]
 
 /** What comes with a plugin's service where its layer does not bring it: a check of outputs with every stitcher. */
 interface Extras {
@@ -46,6 +55,7 @@ interface Extras {
   readonly stitcher: OutputCheck.OutputCheck
   readonly repository: never
   readonly storage: never
+  readonly outputCheck: never
 }
 
 interface ExtrasNeed {
@@ -53,6 +63,7 @@ interface ExtrasNeed {
   readonly stitcher: Workspace
   readonly repository: never
   readonly storage: never
+  readonly outputCheck: never
 }
 
 /** All services that a resolved plugin of a kind gives. */
@@ -62,7 +73,8 @@ const extras: { readonly [K in Kind]: Layer.Layer<Extras[K], never, ExtrasNeed[K
   worker: Layer.empty,
   stitcher: OutputCheck.layerPresence,
   repository: Layer.empty,
-  storage: Layer.empty
+  storage: Layer.empty,
+  outputCheck: Layer.empty
 }
 
 // ---------------------------------------------
@@ -121,10 +133,30 @@ export class InvalidConfig extends Schema.TaggedError<InvalidConfig>()("InvalidC
   }
 }
 
+/** The plugin is one of a package that is not there. */
+export class NotInstalled extends Schema.TaggedError<NotInstalled>()("NotInstalled", {
+  /** The package's name. */
+  package: Schema.String
+}) {
+  override get message(): string {
+    return `its package is not installed: npm install ${this.package}`
+  }
+}
+
+/** The package is there, and failed when it was loaded. */
+export class CannotLoad extends Schema.TaggedError<CannotLoad>()("CannotLoad", {
+  package: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `its package ${this.package} could not be loaded: ${messageOf(this.cause)}`
+  }
+}
+
 /** The options are right, and the service could not be made from them. */
 export class CannotStart extends Schema.TaggedError<CannotStart>()("CannotStart", { cause: Schema.Defect() }) {
   override get message(): string {
-    return `it could not start: ${Predicate.isError(this.cause) ? this.cause.message : Defect.describe(this.cause)}`
+    return `it could not start: ${messageOf(this.cause)}`
   }
 }
 
@@ -135,6 +167,8 @@ export const PluginReason = Schema.Union([
   Duplicate,
   UnsupportedApiVersion,
   InvalidConfig,
+  NotInstalled,
+  CannotLoad,
   CannotStart
 ])
 
@@ -152,20 +186,46 @@ export class PluginError extends Schema.TaggedError<PluginError>()("PluginError"
   }
 }
 
+const messageOf = (cause: unknown): string => (Predicate.isError(cause) ? cause.message : Defect.describe(cause))
+
 const list = (words: ReadonlyArray<string>): string => words.map((word) => JSON.stringify(word)).join(", ")
 
 // ---------------------------------------------
 // options
 // ---------------------------------------------
 
+const noTime = 'must be a time such as "5 seconds", or a number of milliseconds'
+
 /** How long, as a configuration file writes it: `"5 seconds"`, or a number of milliseconds. */
 export const Duration: Schema.Codec<Duration_.Duration, string | number> = Schema.Union([
-  Schema.DurationFromString,
+  Schema.String.check(
+    Schema.isPattern(/^\d+(?:\.\d+)?\s+(?:nano|micro|milli|second|minute|hour|day|week)s?$/u, { message: noTime })
+  ).pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromString)),
   // A number that is none would count as no time at all.
-  Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
-])
-  .check(Schema.makeFilter((duration) => Duration_.isGreaterThanOrEqualTo(duration, Duration_.zero)))
-  .annotate({ message: 'must be a time such as "5 seconds", or a number of milliseconds' })
+  Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0, { message: noTime })).pipe(
+    Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis)
+  )
+]).annotate({ message: noTime })
+
+/**
+ * The folder that paths in options are meant from: that of the configuration file, where there is one. Default: the
+ * current one.
+ */
+export const OptionsFolder: Context.Reference<string> = Context.Reference("@helios-infra/core/Plugin/OptionsFolder", {
+  defaultValue: () => "."
+})
+
+/** The path of a file or a folder, meant from {@link OptionsFolder} unless it is absolute. */
+export const FilePath: Schema.Codec<string> = Schema.NonEmptyString.pipe(
+  Schema.decodeTo(Schema.String, {
+    decode: SchemaGetter.transformEffect((path: string) =>
+      Effect.map(OptionsFolder, (folder) => (folder === "." || isAbsolute(path) ? path : `${folder}/${path}`))
+    ),
+    encode: SchemaGetter.passthrough()
+  })
+)
+
+const isAbsolute = (path: string): boolean => /^(?:[/\\]|[a-z]:[/\\])/i.test(path)
 
 type Issue = InvalidConfig["issues"][number]
 
@@ -206,6 +266,28 @@ const unexpected = (key: string, ast: SchemaAST.AST): string => {
   return `is not an option: ${near === undefined ? "" : `did you mean ${JSON.stringify(near)}? `}There are ${list(known)}`
 }
 
+/** Reads options by a schema: everything that is wrong with them at once, with what was probably meant. */
+export const decodeOptions = <S extends Schema.ConstraintDecoder<unknown>>(
+  schema: S
+): ((options: unknown) => Effect.Effect<S["Type"], InvalidConfig>) => {
+  const decode = Schema.decodeUnknownEffect(schema, { errors: "all", onExcessProperty: "error" })
+  // To a schema, an object without any fields is any value: nothing in it would be one too many.
+  const { ast } = schema
+  const takesNone = SchemaAST.isObjects(ast) && ast.propertySignatures.length === 0 && ast.indexSignatures.length === 0
+  const surplus = (options: unknown): ReadonlyArray<Issue> =>
+    takesNone && Predicate.isObject(options)
+      ? Object.keys(options).map((path) => ({ path, message: unexpected(path, ast) }))
+      : []
+  return (options) =>
+    decode(options).pipe(
+      Effect.mapError(({ issue }) => new InvalidConfig({ issues: issuesOf(issue) })),
+      Effect.filterOrFail(
+        () => surplus(options).length === 0,
+        () => new InvalidConfig({ issues: surplus(options) })
+      )
+    )
+}
+
 // ---------------------------------------------
 // plugins
 // ---------------------------------------------
@@ -214,10 +296,16 @@ const unexpected = (key: string, ast: SchemaAST.AST): string => {
 export const apiVersion = 1
 
 /** What the author of a plugin writes. */
-export interface Definition<K extends Kind, S extends Schema.ConstraintDecoder<unknown>, E = never, R = never> {
+export interface Definition<
+  K extends Kind,
+  S extends Schema.ConstraintDecoder<unknown>,
+  E = never,
+  R = never,
+  T extends string = string
+> {
   readonly kind: K
   /** The name in configurations: `"local"`, `"aws-lambda"`. Unique among the plugins of its kind. */
-  readonly type: string
+  readonly type: T
   readonly apiVersion: typeof apiVersion
   /** The options beside `type`. A key that it does not have is rejected. */
   readonly config: S
@@ -240,9 +328,16 @@ export interface Resolvable<K extends Kind, R = never> {
   readonly resolve: (options: unknown) => Effect.Effect<Layer.Layer<Provided<K>, PluginError, R>, PluginError>
 }
 
-/** A plugin with all that is known of it. */
-export interface Plugin<K extends Kind, S extends Schema.ConstraintDecoder<unknown>, E = never, R = never>
-  extends Definition<K, S, E, R>, Resolvable<K, R | ExtrasNeed[K]> {
+/** A plugin with all that is known of it; configurations in TypeScript know it by the literal type `T`. */
+export interface Plugin<
+  K extends Kind,
+  S extends Schema.ConstraintDecoder<unknown>,
+  E = never,
+  R = never,
+  T extends string = string
+>
+  extends Definition<K, S, E, R, T>, Resolvable<K, R | ExtrasNeed[K]> {
+  readonly type: T
   readonly apiVersion: typeof apiVersion
 }
 
@@ -268,27 +363,21 @@ export type Any<R = never> = { readonly [K in Kind]: Resolvable<K, R> }[Kind]
  * })
  * ```
  */
-export const definePlugin = <K extends Kind, S extends Schema.ConstraintDecoder<unknown>, E = never, R = never>(
-  definition: Definition<K, S, E, R>
-): Plugin<K, S, E, R> => {
+export const definePlugin = <
+  K extends Kind,
+  S extends Schema.ConstraintDecoder<unknown>,
+  E = never,
+  R = never,
+  const T extends string = string
+>(
+  definition: Definition<K, S, E, R, T>
+): Plugin<K, S, E, R, T> => {
   const { config, kind, type } = definition
   const fail = (reason: PluginReason) => new PluginError({ kind, type, reason })
-  const decode = Schema.decodeUnknownEffect(config, { errors: "all", onExcessProperty: "error" })
-  // To a schema, an object without any fields is any value: nothing in it would be one too many.
-  const { ast } = config
-  const takesNone = SchemaAST.isObjects(ast) && ast.propertySignatures.length === 0 && ast.indexSignatures.length === 0
-  const surplus = (options: unknown): ReadonlyArray<Issue> =>
-    takesNone && Predicate.isObject(options)
-      ? Object.keys(options).map((path) => ({ path, message: unexpected(path, ast) }))
-      : []
-  const invalid = (issues: ReadonlyArray<Issue>) => fail(new InvalidConfig({ issues }))
+  const decode = decodeOptions(config)
   const resolve = (options: unknown) =>
     decode(options).pipe(
-      Effect.mapError(({ issue }) => invalid(issuesOf(issue))),
-      Effect.filterOrFail(
-        () => surplus(options).length === 0,
-        () => invalid(surplus(options))
-      ),
+      Effect.mapError(fail),
       Effect.map((decoded) =>
         definition.layer(decoded).pipe(
           Layer.catch((cause) => Layer.effectContext(Effect.fail<PluginError>(fail(new CannotStart({ cause }))))),
@@ -333,6 +422,9 @@ const add = <R>(plugins: ByKind<R>, plugin: Any<R>): void => {
       return
     case "storage":
       plugins.storage.set(plugin.type, plugin)
+      return
+    case "outputCheck":
+      plugins.outputCheck.set(plugin.type, plugin)
   }
 }
 
@@ -340,7 +432,13 @@ const add = <R>(plugins: ByKind<R>, plugin: Any<R>): void => {
 export const registry = Effect.fnUntraced(function* <R = never>(
   plugins: ReadonlyArray<Any<R>>
 ): Effect.fn.Return<Registry<R>, PluginError> {
-  const byKind: ByKind<R> = { worker: new Map(), stitcher: new Map(), repository: new Map(), storage: new Map() }
+  const byKind: ByKind<R> = {
+    worker: new Map(),
+    stitcher: new Map(),
+    repository: new Map(),
+    storage: new Map(),
+    outputCheck: new Map()
+  }
   for (const plugin of plugins) {
     const { kind, type } = plugin
     if (plugin.apiVersion !== apiVersion) {

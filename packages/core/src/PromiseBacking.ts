@@ -18,13 +18,17 @@ import {
   type GetOptions,
   type PutOptions
 } from "./ArtifactStorage.ts"
+import type { JobManager } from "./JobManager.ts"
 import type { JobRepository, RepositoryError } from "./JobRepository.ts"
+import type { OutputCheck } from "./OutputCheck.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
 import { Telemetry } from "./promise/Telemetry.ts"
 import type { VideoStitcher as PlainStitcher } from "./promise/VideoStitcher.ts"
+import type { WorkerAdapter as PlainAdapter } from "./promise/WorkerAdapter.ts"
 import type { VideoStitcher } from "./VideoStitcher.ts"
+import type { WorkerAdapter } from "./WorkerAdapter.ts"
 import type { Workspace, WorkspaceError } from "./Workspace.ts"
 
 /** The layer of a job's files. */
@@ -39,6 +43,19 @@ export type StorageLayer = Layer.Layer<ArtifactStorage, ArtifactError>
 /** The layer of a stitcher, which reads chunks where the job's files are. */
 export type StitcherLayer = Layer.Layer<VideoStitcher, never, Workspace>
 
+/** An adapter as core runs attempts with it. */
+export type AdapterService = WorkerAdapter["Service"]
+
+/** A manager that has everything that jobs need: runs of it need not be given an adapter, and may be given other services. */
+export interface Manager {
+  readonly layer: Layer.Layer<JobManager | JobRepository>
+  /**
+   * The workspace, the output check and, where there is one, the stitcher of jobs in a folder; of those in the manager's own
+   * where none is named.
+   */
+  readonly inFolder: (folder: string | undefined) => Layer.Layer<Workspace | OutputCheck, WorkspaceError>
+}
+
 /** Effect's tracer, loggers and exporters of metrics, or some of them. */
 export type TelemetryLayer = Layer.Layer<never>
 
@@ -46,10 +63,20 @@ export type TelemetryLayer = Layer.Layer<never>
 export type TelemetryRuntime = ManagedRuntime.ManagedRuntime<never, never>
 
 const telemetries = new WeakMap<Telemetry, TelemetryRuntime>()
+const adapters = new WeakMap<object, { readonly kind: PlainAdapter; readonly service: AdapterService }>()
 const workspaces = new WeakMap<object, WorkspaceLayer>()
 const repositories = new WeakMap<object, RepositoryLayer>()
 const storages = new WeakMap<object, StorageLayer>()
 const stitchers = new WeakMap<object, { readonly kind: PlainStitcher; readonly layer: StitcherLayer }>()
+const managers = new WeakMap<object, Manager>()
+
+/** Says that the options of a plain `JobManager` stand for one that has everything. */
+export const backManager = (options: object, manager: Manager): void => {
+  managers.set(options, manager)
+}
+
+/** The manager behind the options of a plain one. */
+export const managerOf = (options: object): Option.Option<Manager> => Option.fromUndefinedOr(managers.get(options))
 
 /**
  * Makes the `telemetry` of the Promise API from a layer: one of `@effect/opentelemetry`, for programs that have
@@ -95,6 +122,20 @@ export const jobFolder = (dir: string, workspace: WorkspaceLayer): JobFolder => 
 /** The workspace behind what an adapter's `files` gave. */
 export const workspaceOf = (folder: JobFolder): Option.Option<WorkspaceLayer> =>
   Option.fromUndefinedOr(workspaces.get(folder))
+
+/**
+ * Says which service a plain adapter stands for, as long as its method is the one of `kind`: core uses that, which can do
+ * more than the method says, such as end what a dead process left.
+ */
+export const backAdapter = (plain: PlainAdapter, kind: PlainAdapter, service: AdapterService): void => {
+  adapters.set(plain, { kind, service })
+}
+
+/** The service behind a plain adapter. */
+export const adapterOf = (plain: PlainAdapter): Option.Option<AdapterService> => {
+  const backed = adapters.get(plain)
+  return backed !== undefined && backed.kind.execute === plain.execute ? Option.some(backed.service) : Option.none()
+}
 
 /** Says that a plain repository is one that keeps journals: core uses that in place of saving whole jobs. */
 export const backRepository = (plain: object, repository: RepositoryLayer): void => {

@@ -73,7 +73,8 @@ export const delayOf = (
     const told = reason.retryAfterMs
     // To be told to come back at once, and to find the platform full again, is to be told nothing.
     const delay = told === undefined || told <= 0 ? backoff(policy, ++tries.throttled) : Effect.succeed(told)
-    return Effect.map(delay, (ms) => Math.min(ms, left))
+    // Whole milliseconds: a clock that has fractions must not come to stand a breath before the limit.
+    return Effect.map(delay, (ms) => Math.ceil(Math.min(ms, left)))
   }
   tries.throttledSince = undefined
   tries.throttled = 0

@@ -16,8 +16,14 @@ export interface ChunkOutput extends OutputRef {
   /** The chunk's position in frame order, counted from 0. */
   readonly index: number
   readonly chunkId: number
-  /** The attempt that was accepted. */
+  /** The attempt that was accepted, counted within its run, and that run of the job, where there is one. */
   readonly attempt: number
+  readonly run?: number | undefined
+  /** How many attempts at it were started, in all runs. */
+  readonly attempts?: number | undefined
+  /** Who rendered it, and how many milliseconds that took, where that is known. */
+  readonly workerId?: string | undefined
+  readonly durationMs?: number | undefined
   /** How many frames the job file gives it. */
   readonly frameCount: number
 }
@@ -87,6 +93,15 @@ export class ResultInvalid extends Schema.TaggedError<ResultInvalid>()("ResultIn
   }
 }
 
+/** Joining took longer, once the last chunk was there, than somebody allows it: `StitcherMiddleware.limitTime`. */
+export class StitchTimedOut extends Schema.TaggedError<StitchTimedOut>()("StitchTimedOut", {
+  afterMs: Schema.Int
+}) {
+  override get message(): string {
+    return `it was stopped ${this.afterMs} ms after the last chunk was there, the limit that was set for it: raise that, or find out what it waits for`
+  }
+}
+
 /** Every reason for which joining can fail. */
 export const StitchReason = Schema.Union([
   ToolMissing,
@@ -95,7 +110,8 @@ export const StitchReason = Schema.Union([
   CannotJoin,
   OutputUnwritable,
   InputsNotConsumed,
-  ResultInvalid
+  ResultInvalid,
+  StitchTimedOut
 ])
 
 /** The type of {@link StitchReason}. */
@@ -109,6 +125,18 @@ export class StitchError extends Schema.TaggedError<StitchError>()("StitchError"
   override get message(): string {
     return `stitching failed${this.chunkId === undefined ? "" : ` at chunk ${this.chunkId}`}: ${this.reason.message}`
   }
+}
+
+/** A chunk that is read where it is. */
+export interface RemoteChunk {
+  readonly bytes: number
+  /**
+   * The bytes from `from` up to, and not including, `to`. What comes may be fewer, or others: who reads it looks at that.
+   */
+  readonly read: (range: {
+    readonly from: number
+    readonly to: number
+  }) => Stream.Stream<Uint8Array, { readonly message: string }>
 }
 
 /** What to join, and into what. */
@@ -126,6 +154,11 @@ export interface StitchRequest {
   readonly frameCounts?: ReadonlyArray<number> | undefined
   /** Frames per second as a whole number or a fraction: `"30"`, `"30000/1001"`. */
   readonly fps: string
+  /**
+   * Gives what reads a chunk that is no file of this machine, so that none need be made of it. Absent where all are files;
+   * only told to stitchers that say `readsRemote`.
+   */
+  readonly remote?: ((output: ChunkOutput) => RemoteChunk | undefined) | undefined
   /** The absolute path to write. Its extension says the container, unless `format` does. */
   readonly output: string
   /** The container's name as the stitcher knows it: `"mp4"`. */
@@ -143,10 +176,14 @@ export interface StitchResult {
   readonly playableAfterMs?: number | undefined
 }
 
-/** Joins chunks into one file. Interruption ends it and leaves no file behind. */
+/**
+ * Joins chunks into one file. Interruption ends it and leaves no file behind. One that `readsRemote` can read chunks that are
+ * elsewhere in parts (`StitchRequest.remote`); the others are given files.
+ */
 export class VideoStitcher extends Context.Service<
   VideoStitcher,
   {
+    readonly readsRemote?: boolean | undefined
     readonly stitch: (request: StitchRequest) => Effect.Effect<StitchResult, StitchError>
   }
 >()("@helios-infra/core/VideoStitcher") {}

@@ -138,6 +138,10 @@ export type WorkerSignal =
 export interface WorkerAdapterInfo {
   /** The adapter's name, as errors and events give it: `"local"`, `"aws-lambda"`. */
   readonly name: string
+  /**
+   * Where outputs are: with `"remote"` workers put them into the job's storage, and attempts are given keys of it; with
+   * `"local"` they are files of this machine, wherever the command runs.
+   */
   readonly where: "local" | "remote"
   /** Whether an attempt that is interrupted stops. What cannot be stopped is fenced by its output place, and reported. */
   readonly stop: "always" | "best-effort" | "never"
@@ -149,6 +153,8 @@ export interface WorkerAdapterInfo {
   readonly maxDuration?: Duration.Input | undefined
   /** Whether a running attempt always gives a signal within a few seconds. */
   readonly heartbeats?: boolean | undefined
+  /** The adapters that it is made of, where it is made of several; failed attempts name the one that ran them. */
+  readonly members?: ReadonlyArray<WorkerAdapterInfo> | undefined
 }
 
 /** What earlier, dead orchestrators left and `reap` could not end. */
@@ -162,7 +168,8 @@ export interface Reaped {
  * - `execute` runs one attempt, tells what it learns through `signal` (synchronous, never throws), and is stopped by
  *   interruption: when the interruption is over, nothing of the attempt runs any more, or `NotStopped` was told.
  *   A command that exits non-zero is a `WorkerError` with `RenderFailed`, not a result.
- * - `reap` ends what an earlier, dead orchestrator left of a job, found by the handles in its journal.
+ * - `reap` ends what an earlier, dead orchestrator left of a job, found by the handles in its journal. A handle may be
+ *   one of another adapter's, or of what is long over: those are passed over.
  */
 export class WorkerAdapter extends Context.Service<
   WorkerAdapter,

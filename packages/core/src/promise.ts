@@ -3,6 +3,8 @@
  *
  * It is a thin layer over the same engine: nothing runs differently here.
  */
+export * from "./promise/AdapterMiddleware.ts"
+export * from "./promise/AdapterPool.ts"
 export * from "./promise/ArtifactStorage.ts"
 export * from "./promise/JobError.ts"
 export * from "./promise/JobExecutor.ts"

@@ -6,7 +6,7 @@ import * as JobManager from "../src/JobManager.ts"
 import * as JobRepository from "../src/JobRepository.ts"
 import { OutputCheck } from "../src/OutputCheck.ts"
 import * as PromiseBacking from "../src/PromiseBacking.ts"
-import type { WorkerJob } from "../src/WorkerAdapter.ts"
+import { WorkerAdapter, type WorkerJob } from "../src/WorkerAdapter.ts"
 import { Workspace } from "../src/Workspace.ts"
 import * as Plain from "./promise/Plain.ts"
 
@@ -58,6 +58,34 @@ describe("FromPromises", () => {
         events.flatMap((event) => (event._tag === "ChunkAccepted" ? [event.output.bytes] : [])),
         [7, 7]
       )
+    })
+  )
+
+  it.effect("lets an adapter end what a dead process left, and says what it could not look for", () =>
+    Effect.gen(function* () {
+      const execute = () => Promise.resolve({ exitCode: 0, stdout: "", stderr: "", durationMs: 0 })
+      const reapOf = (adapter: Parameters<typeof FromPromises.workerAdapter>[0]) =>
+        Effect.flatMap(WorkerAdapter, ({ reap }) => reap("job-a", ["one", "two"])).pipe(
+          Effect.provide(FromPromises.workerAdapter(adapter))
+        )
+      const asked: Array<unknown> = []
+      const left = yield* reapOf({
+        execute,
+        reap: async (jobId, handles, { signal }) => {
+          asked.push(jobId, handles, signal.aborted)
+          return { leftover: ["two"] }
+        }
+      })
+      assert.deepStrictEqual(asked, ["job-a", ["one", "two"], false])
+      assert.deepStrictEqual(left, { leftover: ["two"] })
+
+      assert.deepStrictEqual(yield* reapOf({ execute }), { leftover: [] })
+      const failed = yield* reapOf({
+        execute,
+        info: { name: "farm" },
+        reap: () => Promise.reject(new Error("no route"))
+      })
+      assert.deepStrictEqual(failed, { leftover: ["what farm could not look for, and may still run: no route"] })
     })
   )
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
+  AdapterPool,
   ArtifactLayout,
   type ArtifactStorage,
   JobArtifacts,
@@ -47,7 +48,10 @@ const attemptAt = (chunkId: number, attempt = 1): WorkerAdapter.WorkerJob => ({
 const makeRig = Effect.fnUntraced(function* (
   options: JobArtifacts.Options & {
     readonly execute?: WorkerAdapter.WorkerAdapter["Service"]["execute"]
+    readonly readsRemote?: boolean
     readonly where?: "local" | "remote"
+    /** What is made of the adapter. */
+    readonly compose?: (adapter: WorkerAdapter.WorkerAdapter["Service"]) => WorkerAdapter.WorkerAdapter["Service"]
     readonly spec?: JobSpec.JobSpec
     readonly transfer?: false
   } = {}
@@ -59,6 +63,7 @@ const makeRig = Effect.fnUntraced(function* (
   ])
   const received = new Map<string, string>()
   const executed: Array<WorkerAdapter.WorkerJob> = []
+  const remotes: Array<VideoStitcher.RemoteChunk> = []
   const checked: Array<string> = []
   const unused = () => Effect.die("not used")
   const workspace = Workspace.Workspace.of({
@@ -91,13 +96,14 @@ const makeRig = Effect.fnUntraced(function* (
             })
           }
   })
-  const workerAdapter = WorkerAdapter.make({
+  const adapter = WorkerAdapter.make({
     info: { name: "elsewhere", where: options.where ?? "remote", stop: "never" },
     execute: (job, signal) => {
       executed.push(job)
       return (options.execute ?? (() => Effect.succeed(done(job))))(job, signal)
     }
   })
+  const workerAdapter = options.compose?.(adapter) ?? adapter
   const job = yield* JobArtifacts.make(
     storage,
     { id: "film", spec: options.spec ?? spec },
@@ -111,8 +117,13 @@ const makeRig = Effect.fnUntraced(function* (
         }
       },
       stitcher: VideoStitcher.VideoStitcher.of({
-        stitch: ({ inputs, output }) =>
+        ...(options.readsRemote === undefined ? undefined : { readsRemote: options.readsRemote }),
+        stitch: ({ inputs, output, remote }) =>
           Effect.map(Stream.runCollect(inputs), (all) => {
+            for (const one of all) {
+              const there = remote?.(one)
+              if (there !== undefined) remotes.push(there)
+            }
             received.set(output, all.map(({ location }) => received.get(location) ?? location).join("+"))
             return { outputFile: output, bytes: 1, frames: 20, durationMs: 0 }
           })
@@ -120,7 +131,7 @@ const makeRig = Effect.fnUntraced(function* (
     },
     options
   )
-  return { ...job, storage, fake, files, received, executed, checked }
+  return { ...job, storage, fake, files, received, executed, checked, remotes }
 })
 
 const done = (job: WorkerAdapter.WorkerJob): WorkerAdapter.WorkerResult => ({
@@ -478,6 +489,66 @@ describe("outputs", () => {
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(fiber)
       assert.strictEqual(rig.received.get("/job/film.mp4"), "abc+/here.mov+xyz")
+    })
+  )
+
+  it.effect("stay where they are for a stitcher that reads them there, where that is wanted", () =>
+    Effect.gen(function* () {
+      const inputs = Stream.make(output(0, "abc"), { ...output(1, ""), location: "/here.mov" }, output(2, "xyz"))
+      const store = (rig: { readonly fake: { readonly store: (key: string, text: string) => void } }) => {
+        rig.fake.store("jobs/film/chunks/0/1.1/output.mov", "abc")
+        rig.fake.store("jobs/film/chunks/2/1.1/output.mov", "xyz")
+      }
+      const rig = yield* makeRig({ stitchFrom: "storage", readsRemote: true })
+      store(rig)
+      yield* stitch(rig, inputs)
+      const [first, second] = rig.remotes
+      assert.lengthOf(rig.remotes, 2)
+      assert.strictEqual(first?.bytes, 3)
+      assert.strictEqual(
+        rig.received.get("/job/film.mp4"),
+        "artifact:jobs/film/chunks/0/1.1/output.mov+/here.mov+artifact:jobs/film/chunks/2/1.1/output.mov"
+      )
+      const part = (chunk: VideoStitcher.RemoteChunk | undefined, from: number, to: number) =>
+        Stream.mkString(Stream.decodeText(chunk?.read({ from, to }) ?? Stream.empty))
+      assert.strictEqual(yield* part(first, 1, 3), "bc")
+      assert.strictEqual(yield* part(second, 0, 1), "x")
+      // One that needs files gets them all the same, and so does one that was not told otherwise.
+      for (const options of [{ stitchFrom: "storage" }, { readsRemote: true }] as const) {
+        const other = yield* makeRig(options)
+        store(other)
+        yield* stitch(other, inputs)
+        assert.lengthOf(other.remotes, 0)
+        assert.strictEqual(other.received.get("/job/film.mp4"), "abc+/here.mov+xyz")
+      }
+    })
+  )
+
+  it.effect("of a pool are what each attempt wrote where it ran", () =>
+    Effect.gen(function* () {
+      const here = WorkerAdapter.make({
+        info: { name: "here", where: "local", stop: "always", concurrency: 1 },
+        execute: (job) =>
+          Effect.succeed({ ...done(job), output: { location: "/here.mov", bytes: 3 } }).pipe(Effect.delay("1 second"))
+      })
+      const rig = yield* makeRig({ compose: (adapter) => AdapterPool.overflow([here, adapter]) })
+      yield* rig.upload
+      assert.include(puts(rig), "jobs/film/job.json", "some of its workers are elsewhere")
+      const attempts = [attemptAt(0), attemptAt(1)]
+      const running = yield* Effect.forkChild(
+        Effect.forEach(attempts, (job) => rig.workerAdapter.execute(job, () => {}), { concurrency: 2 })
+      )
+      yield* pass("1 second")
+      rig.fake.store("jobs/film/chunks/1/1.1/output.mov", "xyz")
+      const results = yield* Fiber.join(running)
+      const outputs = yield* Effect.forEach(results, (result, index) =>
+        rig.outputCheck.check(attempts[index] ?? attemptAt(index), result)
+      )
+      const locations = outputs.map(({ location }) => location)
+      assert.deepStrictEqual(locations, ["/here.mov", "artifact:jobs/film/chunks/1/1.1/output.mov"])
+      const inputs = Stream.fromIterable(outputs.map((one, index) => ({ ...output(index, "xyz"), ...one })))
+      yield* stitch(rig, inputs)
+      assert.strictEqual(rig.received.get("/job/film.mp4"), "/here.mov+xyz")
     })
   )
 

@@ -168,6 +168,39 @@ describe("JobExecutor", () => {
       })
     )
 
+    it.effect("comes from chunks of which the stitcher knows who rendered them, and how: after a resume as well", () =>
+      Effect.gen(function* () {
+        const machine = Fakes.machine(
+          Effect.fnUntraced(function* ({ attempt, chunkId, fail, job, signal }) {
+            signal({ _tag: "Assigned", workerId: `worker ${chunkId}.${attempt}`, handle: "h" })
+            yield* Effect.sleep(`${chunkId + 1} seconds`)
+            if (chunkId === 1 && attempt === 1 && job.meta.run === 1) return yield* fail(Fakes.reasonOf.lost)
+            if (chunkId === 2 && job.meta.run === 1) return yield* Effect.never
+          }),
+          { concurrency: 3 }
+        )
+        const told: Array<ReadonlyArray<unknown>> = []
+        const stitcher = stitcherThat((request) =>
+          Stream.runForEach(request.inputs, ({ attempt, attempts, chunkId, durationMs, run, workerId }) =>
+            Effect.sync(() => told.push([chunkId, run, attempt, attempts, workerId, durationMs]))
+          ).pipe(Effect.andThen(machine.stitcher.stitch(request)))
+        )
+        const first = yield* start(machine, { stitcher, options: { ...out, retryDelay: "1 second" } })
+        yield* pass("10 seconds")
+        yield* first.pause()
+        assert.strictEqual((yield* reasonOf(first.fiber))._tag, "JobPaused")
+        told.length = 0
+        const second = yield* first.again()
+        yield* pass("10 seconds")
+        yield* Fiber.join(second.fiber)
+        assert.deepStrictEqual(told, [
+          [0, 1, 1, 1, "worker 0.1", 1000],
+          [1, 1, 2, 2, "worker 1.2", 2000],
+          [2, 2, 1, 2, "worker 2.1", 3000]
+        ])
+      })
+    )
+
     it.effect("can be begun with the first chunk: the stitcher is told beforehand how many frames each has", () =>
       Effect.gen(function* () {
         const machine = Fakes.machine()

@@ -75,6 +75,33 @@ describe("JobManager", () => {
       )
     })
 
+    it.effect("takes from its manager's defaults what it is not told itself", () => {
+      const tried = (options: JobManager.RunOptions) => {
+        let attempts = 0
+        const machine = Fakes.machine(() => {
+          attempts++
+          return Effect.never
+        })
+        return JobManager.JobManager.use((jobs) =>
+          Effect.gen(function* () {
+            const { id } = yield* jobs.create(Fakes.job(1))
+            const running = yield* Effect.forkChild(Effect.flip(jobs.run(id, { ...out, ...options })))
+            yield* pass("10 minutes", "10 seconds")
+            yield* Fiber.join(running)
+            return attempts
+          })
+        ).pipe(
+          Effect.provide(Fakes.layerManager(machine, { stitch: true })),
+          Effect.provideService(JobManager.RunDefaults, { retries: 4, attemptTimeout: "1 minute" })
+        )
+      }
+      return Effect.gen(function* () {
+        assert.strictEqual(yield* tried({}), 5)
+        assert.strictEqual(yield* tried({ retries: undefined }), 5)
+        assert.strictEqual(yield* tried({ retries: 0 }), 1)
+      })
+    })
+
     it.effect("leaves a completed job as it is", () => {
       const machine = Fakes.machine()
       return on(machine, (jobs) =>

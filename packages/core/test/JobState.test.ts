@@ -99,7 +99,7 @@ describe("JobState.fold", () => {
         status: "accepted" as const,
         attempts: 1,
         output: { location: `/out/${id}`, bytes: 5 },
-        acceptedBy: { run: 1, attempt: 1 }
+        acceptedBy: { run: 1, attempt: 1, durationMs: 1 }
       })),
       progress: 1,
       createdAt: 10,
@@ -175,7 +175,7 @@ describe("JobState.fold", () => {
     assert.strictEqual(state.progress, 0.75)
     const again = after(runStarted(1), accepted(1), lost(1), runStarted(2), started(1), accepted(1, "/second", 1))
     assert.deepStrictEqual(chunk(again, 1).output, { location: "/second", bytes: 5 })
-    assert.deepStrictEqual(chunk(again, 1).acceptedBy, { run: 2, attempt: 1 })
+    assert.deepStrictEqual(chunk(again, 1).acceptedBy, { run: 2, attempt: 1, durationMs: 1 })
   })
 
   it("stands by the first accepted output, whatever comes late or twice", () => {
@@ -219,8 +219,9 @@ const expectedChunk = (records: ReadonlyArray<JobRecord>, id: number): JobState.
   const decided = mine.findLast(({ event }) => event._tag === "ChunkAccepted" || event._tag === "OutputLost")
   const attempts = mine.filter(({ event }) => event._tag === "AttemptStarted").length
   if (decided?.event._tag === "ChunkAccepted") {
-    const { attempt, output } = decided.event
-    return { id, status: "accepted", attempts, output, acceptedBy: { run: decided.run, attempt } }
+    const { attempt, durationMs, output, workerId } = decided.event
+    const told = { ...(durationMs > 0 ? { durationMs } : {}), ...(workerId === undefined ? {} : { workerId }) }
+    return { id, status: "accepted", attempts, output, acceptedBy: { run: decided.run, attempt, ...told } }
   }
   const last = records.findLast(
     ({ event }) =>

@@ -149,7 +149,8 @@ const write = ({ frames, steps }: { frames: ReadonlyArray<number>; steps: Readon
     } else {
       Object.assign(chunk, { running: false, accepted: true })
       const output = { location: `/out/${id}-${run}.${attempt}`, bytes: 1 + records.length }
-      append({ _tag: "ChunkAccepted", chunk: id, attempt, output, durationMs: waits })
+      const by = attempt % 2 === 0 ? { workerId: `w${attempt}` } : {}
+      append({ _tag: "ChunkAccepted", chunk: id, attempt, output, durationMs: waits, ...by })
     }
   }
   return { spec: jobSpec, records }

@@ -31,6 +31,11 @@ const stitcher = Plugin.definePlugin({
   layer: () => stitching
 })
 
+it("knows each plugin by its literal type", () => {
+  expectTypeOf(worker.type).toEqualTypeOf<"w">()
+  expectTypeOf(stitcher.type).toEqualTypeOf<"s">()
+})
+
 it("gives each plugin the layer of its kind, with what it needs", () => {
   expectTypeOf(worker.resolve).returns.toEqualTypeOf<
     Effect.Effect<Layer.Layer<WorkerAdapter.WorkerAdapter, Plugin.PluginError>, Plugin.PluginError>

@@ -285,6 +285,38 @@ describe("times in options", () => {
   })
 })
 
+describe("paths in options", () => {
+  const decode = Schema.decodeUnknownEffect(Plugin.FilePath)
+  it.effect.each([
+    ["jobs", "/etc/helios/jobs"],
+    ["../jobs", "/etc/helios/../jobs"],
+    ["/var/jobs", "/var/jobs"],
+    ["C:\\jobs", "C:\\jobs"]
+  ] as const)("are meant from the folder of the configuration: %s", ([path, expected]) =>
+    Effect.gen(function* () {
+      const found = yield* Effect.provideService(decode(path), Plugin.OptionsFolder, "/etc/helios")
+      assert.strictEqual(found, expected)
+    })
+  )
+  it.effect("stay as they are where there is none, and are not empty", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* decode("jobs"), "jobs")
+      yield* Effect.flip(decode(""))
+    })
+  )
+})
+
+describe("a plugin whose package is not there", () => {
+  it("says what installs it, and one that fails what it said", () => {
+    const of = (reason: Plugin.PluginReason) =>
+      new Plugin.PluginError({ kind: "worker", type: "fleet", reason }).message
+    const missing = new Plugin.NotInstalled({ package: "@acme/fleet" })
+    assert.strictEqual(of(missing), 'worker "fleet": its package is not installed: npm install @acme/fleet')
+    const failed = new Plugin.CannotLoad({ package: "@acme/fleet", cause: new Error("no licence") })
+    assert.strictEqual(of(failed), 'worker "fleet": its package @acme/fleet could not be loaded: no licence')
+  })
+})
+
 describe("a plugin whose service cannot be made", () => {
   it.effect("is named, with what its layer said", () =>
     Effect.gen(function* () {

@@ -44,6 +44,7 @@ describe("delayOf", () => {
       assert.isUndefined(yield* RetryPolicy.delayOf(policy, tries, throttled, 61_000))
       assert.strictEqual(yield* RetryPolicy.delayOf(policy, tries, throttled, 61_000, 60_000), 50_000)
       assert.strictEqual(tries.failures, 0)
+      assert.strictEqual(yield* RetryPolicy.delayOf(policy, tries, throttled, 119_999.999_999_9, 60_000), 1)
     })
   )
 })

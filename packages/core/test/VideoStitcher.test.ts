@@ -161,7 +161,8 @@ describe("StitchError", () => {
     cannotJoin: new VideoStitcher.CannotJoin({ fix: "render the sound as PCM" }),
     outputUnwritable: new VideoStitcher.OutputUnwritable({ path: "/film.mp4", detail: "disk full" }),
     inputsNotConsumed: new VideoStitcher.InputsNotConsumed({ read: 2, total: 5 }),
-    resultInvalid: new VideoStitcher.ResultInvalid({ expected: "300 frames", found: "299 frames" })
+    resultInvalid: new VideoStitcher.ResultInvalid({ expected: "300 frames", found: "299 frames" }),
+    timedOut: new VideoStitcher.StitchTimedOut({ afterMs: 60_000 })
   }
   const cases = Object.entries(reasons)
 
@@ -180,7 +181,8 @@ describe("StitchError", () => {
     ["cannotJoin", "cannot be joined as they are: render the sound as PCM"],
     ["outputUnwritable", "/film.mp4 could not be written: disk full"],
     ["inputsNotConsumed", "reading 2 of 5 chunks"],
-    ["resultInvalid", "expected 300 frames, found 299 frames"]
+    ["resultInvalid", "expected 300 frames, found 299 frames"],
+    ["timedOut", "stopped 60000 ms after the last chunk was there"]
   ] as const)("says what happened: %s", (name, words) => {
     const reason = reasons[name]
     assert.strictEqual(new VideoStitcher.StitchError({ reason }).message, `stitching failed: ${reason.message}`)

@@ -9,20 +9,23 @@
  *   └─ interruption ────────────┘
  * ```
  *
- * Built on `node:child_process`; for Linux and macOS (see `Strays` for what macOS cannot do). It uses no shell, gives no
- * standard input, and judges no exit code.
+ * One that has an `input` is told to stop by the end of that, before TERM.
+ *
+ * Built on `node:child_process`; for Linux and macOS (see `Strays` for what macOS cannot do). It uses no shell, and judges
+ * no exit code.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { type ChildProcessByStdio, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { accessSync, constants } from "node:fs"
 import { delimiter } from "node:path"
-import type { Readable } from "node:stream"
+import type { Readable, Writable } from "node:stream"
 import type { Args } from "./CommandLine.ts"
 import * as processTable from "./internal/processTable.ts"
 import * as OutputLines from "./OutputLines.ts"
@@ -54,6 +57,13 @@ export interface Options {
   readonly name?: string | undefined
   /** How long it may run. Default: for ever. */
   readonly timeout?: Duration.Input | undefined
+  /**
+   * What it reads from its standard input, which stays open after that for as long as the command is wanted. When it has
+   * to stop, and when this process dies, the input ends: then it has `killGrace` to stop by itself, before TERM. For
+   * programs that pass that end on to what they run elsewhere, as `ssh`, `docker exec -i` and `kubectl exec -i` do.
+   * Default: no standard input.
+   */
+  readonly input?: string | undefined
   /** How long its processes have between TERM and KILL. Default: 5 seconds. */
   readonly killGrace?: Duration.Input | undefined
   /** How much of the end of each output is kept, in bytes. Default: 4096. */
@@ -116,7 +126,7 @@ export const run: (options: Options) => Effect.Effect<Ended, ProcessError> = Eff
       )
       const durationMs = yield* ranMs
 
-      const ended = Exit.isSuccess(exit) && exit.value !== "timeout"
+      const ended = (Exit.isSuccess(exit) && exit.value !== "timeout") || (yield* child.endInput(grace))
       if (!ended || (yield* processTable.leftSomething(pid, marker, durationMs))) {
         const leftover = yield* Strays.endSought(
           { matches: (other) => other === marker, group: pid, forMs: durationMs },
@@ -146,6 +156,8 @@ export const run: (options: Options) => Effect.Effect<Ended, ProcessError> = Eff
 interface Child {
   readonly pid: number
   readonly exited: Deferred.Deferred<{ readonly exitCode: number | null; readonly signal: string | null }>
+  /** Ends its input, where it has one. Gives whether it ended for that, within the time. */
+  readonly endInput: (within: Duration.Duration) => Effect.Effect<boolean>
   /** Reads what is still in the pipes, and closes them. */
   readonly drain: Effect.Effect<void>
   readonly stdout: () => string
@@ -160,15 +172,17 @@ const start = (options: Options, marker: string): Effect.Effect<Child, ProcessEr
     const [program, ...args] = options.args
     const fail = (error: unknown) =>
       resume(Effect.fail(new ProcessError({ program, reason: reasonOf(options, error) })))
+    const settings = {
+      cwd: options.cwd,
+      env: { ...options.env, [processTable.markerVariable]: marker },
+      shell: false,
+      detached: true,
+      windowsHide: true
+    }
     const spawned = Result.try(() =>
-      spawn(program, args, {
-        cwd: options.cwd,
-        env: { ...options.env, [processTable.markerVariable]: marker },
-        stdio: ["ignore", "pipe", "pipe"],
-        shell: false,
-        detached: true,
-        windowsHide: true
-      })
+      options.input === undefined
+        ? spawn(program, args, { ...settings, stdio: ["ignore", "pipe", "pipe"] })
+        : spawn(program, args, { ...settings, stdio: ["pipe", "pipe", "pipe"] })
     )
     if (Result.isFailure(spawned)) return fail(spawned.failure)
     const child = spawned.success
@@ -177,7 +191,11 @@ const start = (options: Options, marker: string): Effect.Effect<Child, ProcessEr
     if (child.pid !== undefined) resume(Effect.succeed(watch(child, child.pid, options)))
   })
 
-const watch = (child: ChildProcessByStdio<null, Readable, Readable>, pid: number, options: Options): Child => {
+const watch = (
+  child: ChildProcessByStdio<Writable | null, Readable, Readable>,
+  pid: number,
+  options: Options
+): Child => {
   const exited: Child["exited"] = Deferred.makeUnsafe()
   const closed = Deferred.makeUnsafe<void>()
   processTable.started(pid)
@@ -186,11 +204,19 @@ const watch = (child: ChildProcessByStdio<null, Readable, Readable>, pid: number
     Deferred.doneUnsafe(exited, Exit.succeed({ exitCode, signal }))
   })
   child.once("close", () => Deferred.doneUnsafe(closed, Exit.void))
+  // One that reads no input, or has ended, breaks the pipe; how it ended says the rest.
+  child.stdin?.on("error", () => {}).write(options.input ?? "")
   const stdout = read(child.stdout, "stdout", options)
   const stderr = read(child.stderr, "stderr", options)
   return {
     pid,
     exited,
+    endInput: (within) =>
+      Effect.suspend(() => {
+        if (child.stdin === null) return Effect.succeed(false)
+        child.stdin.end()
+        return Effect.map(Effect.timeoutOption(Deferred.await(exited), within), Option.isSome)
+      }),
     drain: Effect.suspend(() =>
       // Mostly they are closed by now, and no timer is needed.
       Deferred.isDoneUnsafe(closed) ? Effect.void : Effect.timeoutOption(Deferred.await(closed), drainLimit)

@@ -357,6 +357,48 @@ describe("a command that is interrupted", () => {
   )
 })
 
+describe("a command with an input", () => {
+  it.live("reads it, and finds no end of it as long as it is wanted", () =>
+    Effect.gen(function* () {
+      const { run } = yield* shell("read -r line; echo $line; read -r more < /dev/null; exit 4", { input: "$HOME é\n" })
+      const ended = yield* run
+      assert.strictEqual(ended.stdout, "$HOME é\n")
+      assert.strictEqual(ended.exitCode, 4)
+    })
+  )
+
+  it.live("is told to stop by the end of it, before TERM", () =>
+    Effect.gen(function* () {
+      const { dir, run, tag } = yield* shell(
+        "trap 'echo TERM >> told' TERM; read -r go; echo ready > ready; cat; echo end >> told; sleep 0.1; echo over >> told",
+        { input: "go\n", killGrace: "20 seconds" }
+      )
+      const fiber = yield* Effect.forkChild(run)
+      yield* written(join(dir, "ready"))
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(yield* Effect.promise(() => fs.readFile(join(dir, "told"), "utf8")), "end\nover\n")
+      yield* nothingLeft(tag)
+    })
+  )
+
+  it.live("is ended like any other where it does not heed that, and so is what it leaves where it does", () =>
+    Effect.gen(function* () {
+      for (const script of ["exec sleep 600", "setsid sleep 600 > /dev/null 2>&1 & cat"]) {
+        const { run, tag } = yield* shell(`echo ready > ready; ${script}`, { input: "", timeout: "300 millis" })
+        assert.strictEqual((yield* reasonOf(run))._tag, "TimedOut")
+        yield* nothingLeft(tag)
+      }
+    })
+  )
+
+  it.live("need not read it", () =>
+    Effect.gen(function* () {
+      const { run } = yield* shell("exec 0<&-; exit 5", { input: "x".repeat(10_000_000) })
+      assert.strictEqual((yield* run).exitCode, 5)
+    })
+  )
+})
+
 describe("a command that leaves processes behind when it ends", () => {
   it.live.each<[string, string]>([
     ["in its group", "sleep 600 > /dev/null 2>&1 & exit 7"],

@@ -68,11 +68,22 @@ export const openGop = (video: MediaProbe.VideoTrack): Misfit | undefined =>
       }
 
 const keeps = (video: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean => {
+  if (video.codec === "gif" && isSteady(video, rate)) return true
   if (FrameGrid.firstOffGrid(rate, video.tick, video.timestamps) !== undefined) return false
   // A single frame has no grid, only a length.
   const length =
     (video.lastDuration * video.tick.numerator * rate.numerator) / (video.tick.denominator * rate.denominator)
   return video.timestamps.length > 1 || video.lastDuration === 0 || Math.abs(length - 1) < 0.05
+}
+
+/**
+ * Whether every frame of a `.gif` is shown for the hundredths of a second that are nearest to a frame's length: what writers
+ * do that do not even out the rounding, so that 30 frames take 0.9 s. When it is encoded, each gets its place. How long the
+ * last one is shown, writers have to guess.
+ */
+const isSteady = ({ tick, timestamps }: MediaProbe.VideoTrack, rate: FrameRate.FrameRate): boolean => {
+  const delay = Math.round(FrameGrid.unitsOf(rate, 1, tick.denominator) / tick.numerator)
+  return timestamps.every((at, frame) => frame === 0 || at - (timestamps[frame - 1] ?? 0) === delay)
 }
 
 const describeRate = (video: MediaProbe.VideoTrack): string =>

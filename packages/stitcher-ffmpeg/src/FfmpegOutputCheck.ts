@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import * as ChunkFit from "./ChunkFit.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
 import * as Holes from "./Holes.ts"
+import * as ImageSequence from "./ImageSequence.ts"
 import * as probedFiles from "./internal/probedFiles.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 
@@ -35,6 +36,17 @@ export interface Options extends Ffmpeg.Options {
    * Default: `"keyframes"`.
    */
   readonly decode?: MediaProbe.Decode | undefined
+  /**
+   * Whether a chunk may come without sound. The stitcher joins it as silence among chunks that have some: right where a
+   * renderer writes no sound for what is silent, and wrong where one has lost it, which nothing in the file tells apart.
+   *
+   * - `"allow"` takes it.
+   * - `"reject"` asks for sound in every chunk, so that one without is rendered again: for jobs whose renderer always
+   *   writes some.
+   *
+   * Default: `"allow"`.
+   */
+  readonly silentChunks?: "allow" | "reject" | undefined
 }
 
 /** Makes the check. ffmpeg is looked for at each check: where it is missing, that fails with `Refused`. */
@@ -64,14 +76,18 @@ export const make = (
           MediaUnreadable: ({ detail }) => invalid({ expected: `a video of ${frameCount} frames`, found: detail }),
           ProcessError: (error) => Effect.fail(OutputCheck.failure(job, result, reasonOf(error)))
         })
-      const state = yield* Effect.option(probedFiles.stateOf(file))
-      const media = yield* read(MediaProbe.probe(ffmpeg, file, { decode: options?.decode ?? "keyframes" }))
       // The rate is held against the timestamps: as words, "60/2" and "30" would differ.
       const { fps, ...others } = job.meta.format
       const rate = fps === undefined ? Option.none() : FrameRate.parse(fps)
+      const state = Option.getOrUndefined(yield* Effect.option(probedFiles.stateOf(file)))
+      const input = state?.isFolder === true ? yield* read(picturesOf(file, rate)) : undefined
+      const media = yield* read(MediaProbe.probe(ffmpeg, file, { decode: options?.decode ?? "keyframes", input }))
       const { audio, ...picture } = MediaProbe.formatOf(media)
       // A chunk without sound fits among others that have some: nothing is heard there.
       const found = media.audio === undefined || audio === undefined ? picture : { ...picture, audio }
+      if (media.audio === undefined && options?.silentChunks === "reject") {
+        return yield* invalid({ expected: `sound, which silentChunks: "reject" asks of every chunk`, found: "none" })
+      }
       const wrong = ChunkFit.misfit(media, frameCount, rate) ?? VideoFormat.difference(others, found)
       if (wrong !== undefined) return yield* invalid(wrong)
       if (yield* read(Holes.isIn(ffmpeg, file, media))) {
@@ -80,8 +96,13 @@ export const make = (
           found: `${Holes.smallest} or more zero bytes in a row, which ${media.video?.codec} never has`
         })
       }
-      if (Option.isSome(state)) (yield* probedFiles.ProbedFiles).keep(state.value.identity, media)
-      const known = Option.isNone(rate) ? found : { ...found, fps: FrameRate.format(rate.value) }
+      if (state?.isFile === true) (yield* probedFiles.ProbedFiles).keep(state.identity, media)
+      const { fps: kept, ...rest } = found
+      // Pictures in a folder have no rate.
+      const known = Option.match(rate, {
+        onNone: () => (input === undefined && kept !== undefined ? { ...rest, fps: kept } : rest),
+        onSome: (asked) => ({ ...rest, fps: FrameRate.format(asked) })
+      })
       return { ...output, frames: frameCount, format: known }
     })
     return OutputCheck.OutputCheck.of({ check })
@@ -90,6 +111,15 @@ export const make = (
 /** {@link make} as a layer. */
 export const layer = (options?: Options): Layer.Layer<OutputCheck.OutputCheck, never, Workspace.Workspace> =>
   Layer.effect(OutputCheck.OutputCheck, make(options))
+
+/** Opens a folder of pictures. They have no rate of their own, so that any will do where the job says none. */
+const picturesOf = (folder: string, rate: Option.Option<FrameRate.FrameRate>) =>
+  Effect.map(ImageSequence.read(folder), (sequence) =>
+    ImageSequence.inputArgs(
+      sequence,
+      Option.getOrElse(rate, () => ({ numerator: 25, denominator: 1 }))
+    )
+  )
 
 /** Why ffmpeg, which was found, could not be run: for good, or because the machine had no room for it just now. */
 const reasonOf = (error: ProcessError): WorkerReason =>

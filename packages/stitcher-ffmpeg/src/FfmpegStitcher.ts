@@ -14,6 +14,7 @@
  */
 import {
   type ChunkOutput,
+  ResultInvalid,
   type StitchError,
   type StitchRequest,
   type StitchResult,
@@ -32,9 +33,10 @@ import * as path from "node:path"
 import * as AudioTracks from "./AudioTracks.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
 import * as chunkReading from "./internal/chunkReading.ts"
+import * as fileHash from "./internal/fileHash.ts"
 import * as gate from "./internal/gate.ts"
 import * as joiner from "./internal/joining.ts"
-import { cannotJoin, toolMissing } from "./internal/stitchFailure.ts"
+import { cannotJoin, failWith, toolMissing } from "./internal/stitchFailure.ts"
 import * as workFolder from "./internal/workFolder.ts"
 import * as JoinedFile from "./JoinedFile.ts"
 import * as JoinPlan from "./JoinPlan.ts"
@@ -59,6 +61,12 @@ export interface Options extends Ffmpeg.Options, JoinPlan.Options {
    * held against the hash that came with it. Default: nowhere.
    */
   readonly manifest?: string | undefined
+  /**
+   * Whether the manifest has the SHA-256 of the joined file as well. The file is read once more for it when it is whole,
+   * which takes the longer the larger it is: a second for one or two GB that are still in memory. A folder of pictures has
+   * none. Default: false.
+   */
+  readonly hashResult?: boolean | undefined
 }
 
 /** How long a preview that is whole is looked for. */
@@ -69,6 +77,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
   Effect.gen(function* () {
     const workspace = yield* Workspace.Workspace
     return VideoStitcher.of({
+      readsRemote: true,
       stitch: Effect.fn("FfmpegStitcher.stitch")(function* (
         request: StitchRequest
       ): Effect.fn.Return<StitchResult, StitchError, Scope> {
@@ -77,12 +86,15 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         yield* AudioTracks.check(ffmpeg, options?.audioTracks ?? [])
         const known = request.frameCounts === undefined ? yield* collected(request) : told(request, request.frameCounts)
         yield* JoinPlan.checkCounts(request, known.frameCounts)
-        const folder = yield* workFolder.make(request.output)
+        const isSequence = JoinPlan.isSequence(target.container)
+        const folder = yield* workFolder.make(request.output, isSequence ? "folder" : "file")
         const { preview } = options ?? {}
         const began = yield* Clock.monotonicTimeNanos
         if (preview !== undefined) yield* Preview.open(preview, folder)
         const playable = preview && (yield* Effect.forkScoped(Preview.watch(preview, began)))
-        const joined = path.join(folder, `joined.${target.container.extension}`)
+        const joined = path.join(folder, isSequence ? "joined" : `joined.${target.container.extension}`)
+        if (isSequence) yield* workFolder.writing(request.output, () => fs.mkdir(joined))
+        const joinedName = isSequence ? `joined/${JoinPlan.pictureNames(target)}` : path.basename(joined)
         const landed = gate.make<chunkReading.Landed>()
         const plans = makePlans(known.frameCounts, target, options)
 
@@ -115,9 +127,9 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           )
         const early = known.early && options?.incremental !== false && request.total > 1
         const joining = plans.follow((join) =>
-          joiner.run({ ffmpeg, folder, joined, output: request.output, landed, early }, join)
+          joiner.run({ ffmpeg, folder, joined: joinedName, output: request.output, landed, early }, join)
         )
-        const join = early
+        const { done, join } = early
           ? (yield* Effect.all([joining, reading], { concurrency: "unbounded" }))[0]
           : yield* Effect.andThen(reading, joining)
 
@@ -126,17 +138,18 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
           join,
           all.map(({ chunk }) => chunk)
         )
-        const media = yield* JoinedFile.verify(
-          ffmpeg,
-          joined,
-          plan,
-          all.map(({ file }) => file)
-        )
-        const { size } = yield* workFolder.writing(request.output, () => fs.stat(joined))
+        const media = yield* JoinedFile.verify(ffmpeg, joined, plan, all.map(chunkReading.fileOf), done.follower)
+        const bytes = yield* workFolder.writing(request.output, () => workFolder.sizeOf(joined))
         if (options?.manifest !== undefined) {
+          const sha256 =
+            options.hashResult === true && !isSequence
+              ? yield* Effect.catch(fileHash.sha256([joined]), (error) =>
+                  failWith(new ResultInvalid({ expected: "a file to hash", found: workFolder.detailOf(error) }))
+                )
+              : undefined
           yield* StitchManifest.write(
             options.manifest,
-            StitchManifest.make({ request, plan, media, bytes: size, files: all })
+            StitchManifest.make({ request, plan, media, bytes, sha256, files: withHashes(all, done.hashes) })
           )
         }
         yield* Effect.uninterruptible(workFolder.writing(request.output, () => fs.rename(joined, request.output)))
@@ -145,7 +158,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         const endedAt = yield* Clock.monotonicTimeNanos
         return {
           outputFile: request.output,
-          bytes: size,
+          bytes,
           frames: request.frames,
           durationMs: Number(endedAt - startedAt) / 1e6,
           ...(Option.isSome(seen) ? { playableAfterMs: seen.value } : {})
@@ -157,6 +170,13 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
 /** {@link make} as a layer. */
 export const layer = (options?: Options): Layer.Layer<VideoStitcher, never, Workspace.Workspace> =>
   Layer.effect(VideoStitcher, make(options))
+
+/** Chunks elsewhere are hashed when they are read, which is when they are joined. */
+const withHashes = (
+  landed: ReadonlyArray<chunkReading.Landed>,
+  hashes: ReadonlyMap<number, string>
+): ReadonlyArray<chunkReading.Landed> =>
+  landed.map((one, index) => ({ ...one, sha256: hashes.get(index) ?? one.sha256 }))
 
 // ---
 // what is known before chunks land
@@ -209,16 +229,16 @@ const makePlans = (frameCounts: ReadonlyArray<number>, target: JoinPlan.Target, 
     if (changed) versions.open(version++, next)
   })
 
-  /** Joins by the first version, and from the start by a later one when there is one; gives that which it ended with. */
-  const follow = Effect.fnUntraced(function* (
-    run: (join: JoinPlan.Join) => Effect.Effect<void, StitchError, Scope>
-  ): Effect.fn.Return<JoinPlan.Join, StitchError> {
+  /** Joins by the first version, and from the start by a later one when there is one; gives that which it ended with, and what came of it. */
+  const follow = Effect.fnUntraced(function* <A>(
+    run: (join: JoinPlan.Join) => Effect.Effect<A, StitchError, Scope>
+  ): Effect.fn.Return<{ readonly join: JoinPlan.Join; readonly done: A }, StitchError> {
     let join = yield* versions.at(0)
     for (let next = 1; ; next++) {
-      const newer = versions.values[next]
-      if (newer === undefined) {
-        yield* Effect.raceFirst(Effect.scoped(run(join)), Effect.asVoid(versions.at(next)))
-        if (versions.values[next] === undefined) return join
+      if (versions.values[next] === undefined) {
+        const running = Effect.map(Effect.scoped(run(join)), Option.some)
+        const done = yield* Effect.raceFirst(running, Effect.as(versions.at(next), Option.none<A>()))
+        if (versions.values[next] === undefined && Option.isSome(done)) return { join, done: done.value }
       }
       join = versions.values[next] ?? join
     }

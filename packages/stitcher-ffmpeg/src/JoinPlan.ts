@@ -40,22 +40,32 @@ export interface Target {
   readonly frames: number
 }
 
-/** A kind of file to join into. */
+/** A kind of file, or of pictures in a folder, to join into. */
 export interface Container {
-  readonly extension: "mp4" | "mov" | "mkv" | "webm" | "gif"
+  readonly extension: "mp4" | "mov" | "mkv" | "webm" | "gif" | "png" | "jpg" | "tiff"
   /** The video codecs that it can hold; all when absent. */
   readonly codecs?: ReadonlyArray<string>
   /** The encoder for sound; one that keeps what the chunks have when absent. */
   readonly audioCodec?: string
-  /** How pictures are drawn again, as an ffmpeg filter, where the container holds no video; it holds no sound either then. */
-  readonly drawn?: string
+  /** How pictures are drawn again where it holds no video; it holds no sound either then. */
+  readonly drawn?: Drawn
+}
+
+/** How pictures are drawn again. */
+export interface Drawn {
+  /** ffmpeg's name of what they are then. */
+  readonly codec: string
+  /** ffmpeg's options that draw them. */
+  readonly args: ReadonlyArray<string>
+  /** Whether each is a file of its own, in a folder. */
+  readonly isSequence: boolean
 }
 
 /** A chunk that was read, and is what the job file says of it. */
 export interface Chunk {
   readonly output: ChunkOutput
-  /** Its picture, without the frames' times: these are on the grid. */
-  readonly video: Omit<MediaProbe.VideoTrack, "timestamps">
+  /** Its picture, without the frames' times: these are on the grid, from `start` (in seconds) on. */
+  readonly video: Omit<MediaProbe.VideoTrack, "timestamps"> & { readonly start: number }
   readonly audio: MediaProbe.AudioTrack | undefined
   readonly format: VideoFormat.VideoFormat
 }
@@ -87,7 +97,12 @@ export const targetOf = (request: StitchRequest): Effect.Effect<Target, StitchEr
   const container = Object.hasOwn(containers, name) ? containers[name] : undefined
   if (container === undefined) {
     return cannotJoin(
-      `${JSON.stringify(name)} is no container for this stitcher: name the output .mp4, .mov, .mkv, .webm or .gif, or give one of these as its format`
+      `${JSON.stringify(name)} is no container for this stitcher: name the output .mp4, .mov, .mkv, .webm or .gif, or give one of these, or png, jpg or tiff for a folder of pictures, as its format (in a job: as its container)`
+    )
+  }
+  if (isSequence(container) && request.format === undefined) {
+    return cannotJoin(
+      `a .${name} is a single picture: to have one for each frame, name a folder as the output, and give ${JSON.stringify(name)} as its format (in a job: as its container)`
     )
   }
   return Option.match(FrameRate.parse(request.fps), {
@@ -123,7 +138,9 @@ export const chunkOf = (
   if (misfit !== undefined) return failWith(new ChunkInvalid(misfit), output.chunkId)
   const { audio } = media
   if (media.video === undefined) return Effect.die("a chunk without video fits nothing")
-  const { timestamps: _, ...video } = media.video
+  const { timestamps, ...picture } = media.video
+  const start = ((timestamps[0] ?? 0) * picture.tick.numerator) / picture.tick.denominator
+  const video = { ...picture, start }
   // Its rate is known to be the job's; coarse timestamps alone might not tell.
   const { fps: __, ...format } = MediaProbe.formatOf(media)
   return Effect.succeed({ output, video, audio, format })
@@ -137,6 +154,9 @@ export const begin = Effect.fnUntraced(function* (
   options?: Options
 ): Effect.fn.Return<Join, StitchError> {
   const { container, rate } = target
+  if (first.video.codec === "gif") {
+    return yield* cannotJoin(`.gif files are no video: name the output .gif, ${Reencode.hint}`)
+  }
   if (container.codecs?.includes(first.video.codec) === false) {
     return yield* cannotJoin(
       `.${container.extension} files cannot hold ${first.video.codec} video: name the output ${first.video.codec === "vp8" ? ".webm" : ".mov"} or .mkv, ${Reencode.hint}`
@@ -147,7 +167,7 @@ export const begin = Effect.fnUntraced(function* (
       `the chunks' timestamps are rounded (one tick is ${first.video.tick.numerator}/${first.video.tick.denominator} s): render the chunks as .mov or .mp4, or name the output .mkv, ${Reencode.hint}`
     )
   }
-  if (container.drawn !== undefined && rate.numerator > mostDrawn * rate.denominator) {
+  if (container.extension === "gif" && rate.numerator > mostDrawn * rate.denominator) {
     return yield* cannotJoin(
       `.${container.extension} files count time in hundredths of a second, and show ${mostDrawn} frames a second at most: render fewer than ${FrameRate.format(rate)}, or name the output .mp4`
     )
@@ -155,7 +175,7 @@ export const begin = Effect.fnUntraced(function* (
   const join = { ...target, first, frameCounts, faststart: options?.faststart ?? true, options }
   const { audio, output } = first
   yield* checkSound(join, first)
-  if (options?.preview !== undefined) yield* Preview.checkCodec(first.video.codec)
+  if (options?.preview !== undefined) yield* Preview.checkCodec(first.video.codec, options.preview)
   return {
     ...join,
     sound: container.drawn === undefined ? JoinedSound.of(join, audio) : undefined,
@@ -217,14 +237,18 @@ export const complete = (join: Join, chunks: ReadonlyArray<Chunk>): JoinPlan => 
  * The list for the concat demuxer; `files` are its chunks, in words that need no quotes. Without a `duration` ffmpeg would
  * take each chunk's length from its header, where it is rounded up to a millisecond. Positions are rounded, not lengths,
  * so that nothing adds up.
+ *
+ * A chunk counts from its first packet, which is one of sound where an encoder puts something before the first sample.
+ * Sound that is not read from the chunks must not move their picture: there, each counts from where its picture begins.
  */
-export const concatList = ({ frameCounts, rate }: Join, files: (index: number) => string): string => {
+export const concatList = ({ first, frameCounts, rate, sound }: Join, files: (index: number) => string): string => {
   const lines = ["ffconcat version 1.0"]
+  const from = sound?.from === "assembled" ? [`inpoint ${first.video.start.toFixed(6)}`] : []
   let frames = 0
   for (const [index, frameCount] of frameCounts.entries()) {
     const next = frames + frameCount
     const length = FrameRate.microseconds(next, rate) - FrameRate.microseconds(frames, rate)
-    lines.push(`file ${files(index)}`, `duration ${(length / 1_000_000).toFixed(6)}`)
+    lines.push(`file ${files(index)}`, ...from, `duration ${(length / 1_000_000).toFixed(6)}`)
     frames = next
   }
   return `${lines.join("\n")}\n`
@@ -238,7 +262,7 @@ export const outputArgs = (join: Join, index: "reserved" | "moved" = "reserved")
   const { container, faststart, first, sound } = join
   const inFront = index === "moved" ? ["-movflags", "+faststart"] : ["-moov_size", String(indexSize(join))]
   return [
-    ...(container.drawn === undefined ? ["-c:v", "copy"] : ["-vf", container.drawn]),
+    ...(container.drawn === undefined ? ["-c:v", "copy"] : drawnArgs(container.drawn, join)),
     ..."-max_muxing_queue_size 65536 -map".split(" "),
     `0:${first.video.index}`,
     // QuickTime plays HEVC under this name only.
@@ -256,11 +280,34 @@ export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<stri
         ..."-c:v copy -max_muxing_queue_size 65536 -map".split(" "),
         `0:${first.video.index}`,
         ...(sound === undefined ? [] : JoinedSound.previewArgs(sound)),
-        ...Preview.outputArgs
+        ...(options.preview.format === "mp4" && first.video.codec === "hevc" ? ["-tag:v", "hvc1"] : []),
+        ...Preview.outputArgs(options.preview)
       ]
+
+// Frames are where their number puts them, so that none is dropped or doubled for a time that was rounded.
+const drawnArgs = ({ args, isSequence }: Drawn, { rate }: Join): ReadonlyArray<string> =>
+  isSequence
+    ? [
+        "-vf",
+        `settb=${rate.denominator}/${rate.numerator},setpts=N`,
+        ..."-vsync vfr -r".split(" "),
+        FrameRate.format(rate),
+        ...args
+      ]
+    : args
+
+/** The names of pictures in a folder, as ffmpeg writes them. The first is 0. */
+export const pictureNames = ({ container, frames }: Target): string =>
+  `frame_%0${Math.max(5, String(frames - 1).length)}d.${container.extension}`
+
+/** Whether a container is a folder of pictures. */
+export const isSequence = ({ drawn }: Container): boolean => drawn?.isSequence === true
 
 /** Whether a container has its index in one place: `.mp4` and `.mov`. */
 export const isMov = ({ extension }: Container): boolean => extension === "mp4" || extension === "mov"
+
+/** Whether a container has its index spread over it: `.mkv` and `.webm`. */
+export const isMatroska = ({ extension }: Container): boolean => extension === "mkv" || extension === "webm"
 
 // What one frame, one packet of sound and one seam can take of an index at most, in bytes: size, place (64 bits) and run of
 // a frame, whether it is a key frame, and how late it is shown; the same of a packet; lengths that change at a seam.
@@ -283,6 +330,11 @@ const indexSize = ({ frameCounts, frames, sound }: Join): number =>
 /** Two hundredths of a second are the shortest that players keep. */
 const mostDrawn = 50
 
+const pictures = (extension: Container["extension"], codec: string, args = ""): Container => ({
+  extension,
+  drawn: { codec, args: `-c:v ${codec}${args} -f image2 -start_number 0`.split(" "), isSequence: true }
+})
+
 const containers: Readonly<Record<string, Container>> = {
   mp4: { extension: "mp4", codecs: ["h264", "hevc", "av1", "vp9", "mpeg4"], audioCodec: "aac" },
   m4v: { extension: "mp4", codecs: ["h264", "hevc", "av1", "vp9", "mpeg4"], audioCodec: "aac" },
@@ -290,11 +342,20 @@ const containers: Readonly<Record<string, Container>> = {
   mkv: { extension: "mkv" },
   matroska: { extension: "mkv" },
   webm: { extension: "webm", codecs: ["vp8", "vp9", "av1"], audioCodec: "libopus" },
-  // A palette for each picture: one for all would be known only when the last chunk has landed.
   gif: {
     extension: "gif",
-    drawn: "split[a][b];[a]palettegen=stats_mode=single[palette];[b][palette]paletteuse=new=1"
-  }
+    drawn: {
+      codec: "gif",
+      // A palette for each picture: one for all would be known only when the last chunk has landed.
+      args: ["-vf", "split[a][b];[a]palettegen=stats_mode=single[palette];[b][palette]paletteuse=new=1"],
+      isSequence: false
+    }
+  },
+  png: pictures("png", "png"),
+  jpg: pictures("jpg", "mjpeg", " -q:v 2"),
+  jpeg: pictures("jpg", "mjpeg", " -q:v 2"),
+  tiff: pictures("tiff", "tiff"),
+  tif: pictures("tiff", "tiff")
 }
 
 // ---

@@ -1,34 +1,46 @@
 /**
  * Whether a joined file is what its plan says: its streams, each frame's place, its length, its sound.
  *
- * ffmpeg reports success for joins that lose frames, so the file itself is looked at again: the index of `.mp4` and `.mov`,
- * which takes as long for a long film as for a short one; every packet of others, which have no such index. Pictures are the
- * chunks' own, packet by packet, and were checked there. It repairs nothing.
+ * ffmpeg reports success for joins that lose frames, so the file itself is looked at again, in a way that takes as long for a
+ * long film as for a short one: by the index of `.mp4` and `.mov`, by the heads of the blocks of `.mkv` and `.webm`, which can
+ * be looked at while they are written. Others are read whole. Pictures are the chunks' own, packet by packet, and were
+ * checked there. It repairs nothing.
  */
 import * as VideoFormat from "@helios-infra/core/VideoFormat"
 import { ResultInvalid, type StitchError } from "@helios-infra/core/VideoStitcher"
 import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Effect from "effect/Effect"
-import type { Misfit } from "./ChunkFit.ts"
+import * as ChunkFit from "./ChunkFit.ts"
 import type * as Ffmpeg from "./Ffmpeg.ts"
 import * as FrameGrid from "./FrameGrid.ts"
+import * as indexedMedia from "./internal/indexedMedia.ts"
 import { cannotJoin, failWith, toolBroken } from "./internal/stitchFailure.ts"
+import * as ImageSequence from "./ImageSequence.ts"
 import * as JoinPlan from "./JoinPlan.ts"
+import * as MatroskaIndex from "./MatroskaIndex.ts"
 import * as MediaProbe from "./MediaProbe.ts"
 import * as Reencode from "./Reencode.ts"
 import * as MovIndex from "./MovIndex.ts"
 
 /**
- * Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks. Gives what it has
- * read.
+ * Reads a joined file and fails unless it is what the plan says; `files` are those of the plan's chunks, `follower` is what
+ * has looked at it while it was written. Gives what it has read.
  */
 export const verify = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
   plan: JoinPlan.JoinPlan,
-  files: ReadonlyArray<string>
+  files: ReadonlyArray<Effect.Effect<string, StitchError>>,
+  follower?: MatroskaIndex.Follower
 ): Effect.fn.Return<MediaProbe.Media, StitchError> {
-  const reading = JoinPlan.isMov(plan.container) ? byIndex(ffmpeg, joined) : MediaProbe.probeOwn(ffmpeg, joined)
+  const { container } = plan
+  const reading = JoinPlan.isMov(container)
+    ? byIndex(ffmpeg, joined, MovIndex.read(joined))
+    : JoinPlan.isMatroska(container)
+      ? byIndex(ffmpeg, joined, follower?.finish ?? MatroskaIndex.read(joined))
+      : JoinPlan.isSequence(container)
+        ? pictures(ffmpeg, joined, plan)
+        : MediaProbe.probe(ffmpeg, joined)
   const media = yield* reading.pipe(
     Effect.catchTags({
       MediaUnreadable: ({ detail }) =>
@@ -42,26 +54,28 @@ export const verify = Effect.fnUntraced(function* (
   return media
 })
 
-/** What `MediaProbe` would read of a file, from its header and its index. */
+/** What `MediaProbe` would read of a file, from its header and its index; it is read whole where these do not say. */
 const byIndex = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
-  joined: string
+  joined: string,
+  index: Effect.Effect<ReadonlyArray<indexedMedia.Track>, MediaProbe.MediaUnreadable>
 ): Effect.fn.Return<MediaProbe.Media, MediaProbe.MediaUnreadable | ProcessError> {
-  const tracks = yield* MovIndex.read(joined)
-  const media = yield* MediaProbe.probeHeader(ffmpeg, joined)
-  const picture = tracks.find(({ kind }) => kind === "Video")
-  const sound = tracks.find(({ kind }) => kind === "Audio")
-  const { audio, video } = media
-  return {
-    ...media,
-    video: video &&
-      picture && { ...video, tick: picture.tick, timestamps: picture.timestamps, lastDuration: picture.lastDuration },
-    audio: audio && sound && { ...audio, samples: (sound.length * audio.sampleRate) / sound.tick.denominator }
-  }
+  const tracks = yield* index
+  const header = yield* MediaProbe.probeHeader(ffmpeg, joined)
+  return indexedMedia.make(header, tracks) ?? (yield* MediaProbe.probe(ffmpeg, joined))
+})
+
+const pictures = Effect.fnUntraced(function* (
+  ffmpeg: Ffmpeg.Ffmpeg,
+  joined: string,
+  { rate }: JoinPlan.JoinPlan
+): Effect.fn.Return<MediaProbe.Media, MediaProbe.MediaUnreadable | ProcessError> {
+  const sequence = yield* ImageSequence.read(joined)
+  return yield* MediaProbe.probe(ffmpeg, joined, { input: ImageSequence.inputArgs(sequence, rate) })
 })
 
 /** The first thing that is not as planned, or `undefined`. */
-export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit | undefined => {
+export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): ChunkFit.Misfit | undefined => {
   const { audio, streams, video } = media
   const sounds = plan.sound === undefined ? 0 : 1
   if (video === undefined || streams.video !== 1 || streams.audio !== sounds) {
@@ -71,28 +85,30 @@ export const misfit = (media: MediaProbe.Media, plan: JoinPlan.JoinPlan): Misfit
     }
   }
   const { audio: _, ...copied } = plan.first.format
-  const { drawn, extension } = plan.container
+  const { drawn } = plan.container
   // What is drawn again keeps its size alone.
   const { height, width } = copied
-  const drawnAs = {
-    codec: extension,
-    ...(width === undefined ? {} : { width }),
-    ...(height === undefined ? {} : { height })
-  }
-  const picture = drawn === undefined ? copied : drawnAs
+  const picture =
+    drawn === undefined
+      ? copied
+      : {
+          codec: drawn.codec,
+          ...(width === undefined ? {} : { width }),
+          ...(height === undefined ? {} : { height })
+        }
   return (
     frameMisfit(video, plan) ??
     // A .gif does not say how long it is, beyond how long each frame is.
     (drawn === undefined ? lengthMisfit(media, plan) : undefined) ??
     VideoFormat.difference(picture, MediaProbe.formatOf(media)) ??
-    (audio === undefined ? undefined : soundMisfit(audio, plan))
+    (audio === undefined ? undefined : (soundMisfit(audio, plan) ?? startMisfit(video, audio, plan)))
   )
 }
 
 const frameMisfit = (
   { lastDuration, tick, timestamps }: MediaProbe.VideoTrack,
   { frames, rate }: JoinPlan.JoinPlan
-): Misfit | undefined => {
+): ChunkFit.Misfit | undefined => {
   if (timestamps.length !== frames) return { expected: `${frames} frames`, found: `${timestamps.length} frames` }
   const off = FrameGrid.firstOffGrid(rate, tick, timestamps)
   if (off !== undefined) {
@@ -111,7 +127,7 @@ const frameMisfit = (
 const lengthMisfit = (
   { audio, seconds, start }: MediaProbe.Media,
   { frames, rate, sound }: JoinPlan.JoinPlan
-): Misfit | undefined => {
+): ChunkFit.Misfit | undefined => {
   // The header rounds to hundredths, and sound may be a block longer than the picture.
   const length = FrameGrid.unitsOf(rate, frames, 1)
   const over = seconds - length
@@ -122,7 +138,7 @@ const lengthMisfit = (
     : { expected: `a length of ${length.toFixed(3)} s`, found: `${seconds} s` }
 }
 
-const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan): Misfit | undefined => {
+const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan): ChunkFit.Misfit | undefined => {
   if (sound === undefined) return undefined
   // An encoder may know other rates than that of the chunks.
   const scale = audio.sampleRate / sound.track.sampleRate
@@ -135,6 +151,23 @@ const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan)
       }
 }
 
+/** Sound that is copied brings what its encoder put before the first sample; elsewhere that can only be too early. */
+const startMisfit = (
+  { tick, timestamps }: MediaProbe.VideoTrack,
+  { sampleRate, start }: MediaProbe.AudioTrack,
+  { sound }: JoinPlan.JoinPlan
+): ChunkFit.Misfit | undefined => {
+  if (sound === undefined || sound.from === "copied") return undefined
+  const late = start / sampleRate - ((timestamps[0] ?? 0) * tick.numerator) / tick.denominator
+  const rounding = ChunkFit.maxDrift + tick.numerator / tick.denominator
+  return late <= rounding && late >= -rounding - sound.delay / sampleRate
+    ? undefined
+    : {
+        expected: "sound and picture that start together",
+        found: `sound that starts ${Math.abs(late * 1000).toFixed(1)} ms ${late > 0 ? "later" : "earlier"}`
+      }
+}
+
 /**
  * Where a chunk's codec was set up in another way than the first one's, the joined file may decode to other pictures
  * than the chunk does. Whether it does, only decoding both tells.
@@ -143,7 +176,7 @@ const verifyPictures = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   joined: string,
   { chunks, differing, first }: JoinPlan.JoinPlan,
-  files: ReadonlyArray<string>
+  files: ReadonlyArray<Effect.Effect<string, StitchError>>
 ): Effect.fn.Return<void, StitchError> {
   const hashesOf = (file: string) =>
     MediaProbe.frameHashes(ffmpeg, file).pipe(
@@ -158,7 +191,7 @@ const verifyPictures = Effect.fnUntraced(function* (
   for (const [index, chunk] of chunks.entries()) {
     const end = start + chunk.output.frameCount
     if (differing.includes(chunk)) {
-      const own = yield* hashesOf(files[index] ?? "")
+      const own = yield* Effect.flatMap(files[index] ?? Effect.die("a chunk without a file"), hashesOf)
       if (own.length !== end - start || own.some((hash, frame) => hash !== result[start + frame])) {
         return yield* cannotJoin(
           `its video was encoded with other settings than that of chunk ${first.output.chunkId}: render all chunks with the same encoder and settings, ${Reencode.hint}`,

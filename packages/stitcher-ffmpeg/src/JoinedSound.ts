@@ -28,7 +28,7 @@ export interface Options {
 
 /** The video that it is the sound of. */
 export interface Video {
-  readonly container: { readonly audioCodec?: string }
+  readonly container: { readonly extension: string; readonly audioCodec?: string }
   readonly rate: FrameRate.FrameRate
   readonly frames: number
   /** How many frames each chunk has, in frame order. */
@@ -49,6 +49,8 @@ export interface JoinedSound {
   /** How many samples it should have, and how many more it can have. */
   readonly samples: number
   readonly tolerance: number
+  /** How many samples can be before the first of them, which is heard with the first frame. */
+  readonly delay: number
 }
 
 /** The sound of chunks that all have some, like the first one, or none; `undefined` where there is nothing to hear. */
@@ -81,6 +83,7 @@ export const assembled = ({ container, frames, options, rate }: Video, track: Me
   const own = ChunkFit.isPcm(track) ? track.codec : (encoders[track.codec] ?? "pcm_s16le")
   const codec = options?.audioCodec ?? container.audioCodec ?? own
   const isPlain = codec.startsWith("pcm_")
+  const delay = container.extension === "mkv" || container.extension === "webm" ? (delayOf[codec] ?? 0) : 0
   return {
     from: "assembled",
     track,
@@ -88,7 +91,8 @@ export const assembled = ({ container, frames, options, rate }: Video, track: Me
     codec,
     bitrate: isPlain ? undefined : (options?.audioBitrate ?? "192k"),
     samples: FrameRate.samples(frames, rate, track.sampleRate),
-    tolerance: isPlain ? 0 : (blockOf[codec] ?? largestBlock)
+    tolerance: isPlain ? 0 : (blockOf[codec] ?? largestBlock) + delay,
+    delay
   }
 }
 
@@ -183,6 +187,9 @@ const encoders: Readonly<Record<string, string>> = {
 /** The samples that an encoder's last block can have over, for the codecs that it is known of. */
 const blockOf: Readonly<Record<string, number>> = { aac: 1024, flac: 0, alac: 0 }
 const largestBlock = 4096
+
+/** What encoders put before the first sample, which Matroska moves the picture for, and old builds do not declare there. */
+const delayOf: Readonly<Record<string, number>> = { aac: 1024, libmp3lame: 1105, libopus: 312 }
 
 /** How many samples a packet has, for the codecs that it is known of. */
 const packetOf: Readonly<Record<string, number>> = { aac: 1024, copy: 1024, libmp3lame: 1152 }

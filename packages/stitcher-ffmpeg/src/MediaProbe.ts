@@ -20,7 +20,10 @@ export interface VideoTrack {
   readonly index: number
   /** The codec's name as ffmpeg gives it: `"h264"`. */
   readonly codec: string
-  /** The pixel format's name as ffmpeg gives it: `"yuv420p"`. */
+  /**
+   * The pixel format's name as ffmpeg gives it: `"yuv420p"`; `"yuva420p"` for VP8 and VP9 with alpha, which is beside the
+   * frames of these, and which ffmpeg's own decoders leave out.
+   */
   readonly pixelFormat: string | undefined
   readonly width: number
   readonly height: number
@@ -85,13 +88,10 @@ export class MediaUnreadable extends Schema.TaggedError<MediaUnreadable>()("Medi
 }
 
 /** The containers that are read. Playlists, which would lead ffmpeg to other files and addresses, are not among them. */
-export const containers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+export const containers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif"
 
 /** Options before `-i` that keep ffmpeg to files, and to those containers. */
 export const confined: ReadonlyArray<string> = ["-protocol_whitelist", "file,pipe", "-format_whitelist", containers]
-
-/** The same for a file that was made here, which may be a GIF as well. */
-const confinedOwn = ["-protocol_whitelist", "file,pipe", "-format_whitelist", `${containers},gif`]
 
 /**
  * How far to look into the picture:
@@ -102,28 +102,30 @@ const confinedOwn = ["-protocol_whitelist", "file,pipe", "-format_whitelist", `$
  */
 export type Decode = "packets" | "keyframes" | "full"
 
+/** How to read a file. */
+export interface ProbeOptions {
+  /** Default: `"packets"`. */
+  readonly decode?: Decode | undefined
+  /** ffmpeg's options that open it, `-i` and its name included. Default: those for a file of {@link containers}. */
+  readonly input?: ReadonlyArray<string> | undefined
+}
+
 /**
- * Reads a file. Where `decode` (default: `"packets"`) has pictures decoded, anything ffmpeg calls an error on the way
- * makes the file unreadable. Sound is always decoded: its length cannot be known otherwise.
+ * Reads a file. Where `decode` has pictures decoded, anything ffmpeg calls an error on the way makes the file unreadable.
+ * Sound is always decoded: its length cannot be known otherwise.
  */
 export const probe = Effect.fn("MediaProbe.probe")(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   path: string,
-  options?: { readonly decode?: Decode | undefined }
+  options?: ProbeOptions
 ): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
-  const decode = options?.decode ?? "packets"
-  if (decode !== "keyframes") return yield* probeAt(ffmpeg, path, decode)
+  const { decode = "packets", input } = options ?? {}
+  if (decode !== "keyframes") return yield* probeAt(ffmpeg, path, decode, [], input)
   // Key frames of open GOPs come out of order when they are decoded alone, which ffmpeg calls an error. What looks wrong
   // is decoded whole before it is called so.
-  return yield* Effect.catchTag(probeAt(ffmpeg, path, decode), "MediaUnreadable", () => probeAt(ffmpeg, path, "full"))
-})
-
-/** Reads a file that was made here, as {@link probe} does; pictures are not decoded. */
-export const probeOwn = Effect.fn("MediaProbe.probeOwn")(function* (
-  ffmpeg: Ffmpeg.Ffmpeg,
-  path: string
-): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
-  return yield* probeAt(ffmpeg, path, "packets", [], confinedOwn)
+  return yield* Effect.catchTag(probeAt(ffmpeg, path, decode, [], input), "MediaUnreadable", () =>
+    probeAt(ffmpeg, path, "full", [], input)
+  )
 })
 
 /**
@@ -142,16 +144,14 @@ const probeAt = Effect.fnUntraced(function* (
   path: string,
   decode: Decode,
   limit: ReadonlyArray<string> = [],
-  formats: ReadonlyArray<string> = confined
+  input: ReadonlyArray<string> = [...confined, "-i", Ffmpeg.fileUrl(path)]
 ): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
   const report = makeReport(decode)
   const run = yield* ffmpeg.run(
     [
-      ...formats,
       // Threads that share a frame cost nothing where there is one; threads with a frame each cost as much as decoding it.
       ...(decode === "keyframes" ? "-skip_frame:v nokey -thread_type:v slice".split(" ") : []),
-      "-i",
-      Ffmpeg.fileUrl(path),
+      ...input,
       // The null output comes first: `frame=` in the progress report counts the first output's frames.
       ...(decode === "packets" ? [] : ["-map", "0:V:0", "-f", "null", "-"]),
       ...packetsOf(1, limit)
@@ -221,6 +221,20 @@ export const frameHashes = Effect.fn("MediaProbe.frameHashes")(function* (
   return hashes
 })
 
+/**
+ * ffmpeg's options before `-i` that have a picture decoded with all that belongs to it; none where it does so by itself.
+ */
+export const decoderArgs = ({
+  codec,
+  pixelFormat
+}: Pick<VideoTrack, "codec" | "pixelFormat">): ReadonlyArray<string> => {
+  const decoder = pixelFormat?.startsWith("yuva") === true ? withAlpha[codec] : undefined
+  return decoder === undefined ? [] : ["-c:v", decoder]
+}
+
+/** The decoders that look at the alpha beside a frame. */
+const withAlpha: Readonly<Record<string, string>> = { vp8: "libvpx", vp9: "libvpx-vp9" }
+
 /** The picture and sound of a file as core compares them. */
 export const formatOf = (media: Media): VideoFormat.VideoFormat => {
   const { audio, video } = media
@@ -253,6 +267,8 @@ interface Input {
 interface InputStream {
   readonly kind: "Video" | "Audio"
   readonly fields: ReadonlyArray<string>
+  /** Whether its frames have their alpha beside them. */
+  alphaBeside: boolean
 }
 
 interface OutputStream {
@@ -270,6 +286,7 @@ const makeReport = (decode: Decode) => {
   const outputs = new Map<number, OutputStream>()
   const mapping = new Map<string, number>()
   let input: number | undefined
+  let described: InputStream | undefined
   let decodedFrames: number | undefined
 
   const outputStream = (index: number): OutputStream => {
@@ -300,7 +317,10 @@ const makeReport = (decode: Decode) => {
     const stream = /^\s*Stream #\d+:(\d+)(?:\[[^\]]*\])?(?:\([^)]*\))?: (Video|Audio): (.*)$/.exec(text)
     if (stream !== null && current !== undefined && !text.includes("(attached pic)")) {
       const kind = stream[2] === "Video" ? "Video" : "Audio"
-      current.streams.set(Number(stream[1]), { kind, fields: topLevelFields(stream[3] ?? "") })
+      described = { kind, fields: topLevelFields(stream[3] ?? ""), alphaBeside: false }
+      current.streams.set(Number(stream[1]), described)
+    } else if (current !== undefined && described !== undefined && /^\s+alpha_mode\s*: 1$/i.test(text)) {
+      described.alphaBeside = true
     }
     const mapped = /^\s*Stream #(\d+):(\d+) -> #(\d+):(\d+)/.exec(text)
     if (mapped !== null && Number(mapped[3]) === output) mapping.set(`${mapped[1]}:${mapped[2]}`, Number(mapped[4]))
@@ -327,12 +347,12 @@ const makeReport = (decode: Decode) => {
     const first = (kind: InputStream["kind"]) => {
       const entry = streams.find(([, stream]) => stream.kind === kind)
       if (entry === undefined) return undefined
-      const [number, { fields }] = entry
+      const [number, { alphaBeside, fields }] = entry
       const mapped = mapping.get(`${index}:${number}`)
       const packets = mapped === undefined ? undefined : outputs.get(mapped)
       const [numerator, denominator] = (packets?.header.get("tb") ?? "").split("/").map(Number)
       if (packets === undefined || !numerator || !denominator) return undefined
-      return { number, fields, packets, tick: { numerator, denominator } }
+      return { number, fields, alphaBeside, packets, tick: { numerator, denominator } }
     }
     const video = first("Video")
     const audio = first("Audio")
@@ -356,15 +376,14 @@ const makeReport = (decode: Decode) => {
   }
 }
 
-interface MappedStream {
+interface MappedStream extends Omit<InputStream, "kind"> {
   readonly number: number
-  readonly fields: ReadonlyArray<string>
   readonly packets: OutputStream
   readonly tick: FrameGrid.TimeBase
 }
 
 const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): VideoTrack => {
-  const { fields, number, packets, tick } = stream
+  const { alphaBeside, fields, number, packets, tick } = stream
   const timestamps = packets.presented.toSorted((a, b) => a - b)
   const [width = 0, height = 0] = (packets.header.get("dimensions") ?? "").split("x").map(Number)
   const claimed = fields.map((field) => /^([\d.]+) fps$/.exec(field)?.[1]).find((fps) => fps !== undefined)
@@ -372,7 +391,8 @@ const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): Vi
   return {
     index: number,
     codec: packets.header.get("codec_id") ?? firstWord(fields[0]),
-    pixelFormat: pixelFormat === "none" ? undefined : pixelFormat,
+    pixelFormat:
+      pixelFormat === "none" ? undefined : alphaBeside ? pixelFormat?.replace(/^yuv4/, "yuva4") : pixelFormat,
     width,
     height,
     tick,

@@ -21,6 +21,8 @@ export interface Track {
    * it is no picture: plain sound has as many samples as it has numbers.
    */
   readonly timestamps: ReadonlyArray<number>
+  /** Whether the frame that is stored first is the one that is shown first. */
+  readonly startsClosed: boolean
   /** How long the frame that is shown last is shown, in ticks. */
   readonly lastDuration: number
   /** How long all samples take together, in ticks, without what the edit list cuts off at the start. */
@@ -138,7 +140,13 @@ const trackOf = (trak: Buffer): { readonly track: Track; readonly furthest: numb
   const furthest = furthestOf(tables, sizes)
   if (handler !== "vide") {
     return {
-      track: { ...common, kind: handler === "soun" ? "Audio" : "Other", timestamps: [], lastDuration: 0 },
+      track: {
+        ...common,
+        kind: handler === "soun" ? "Audio" : "Other",
+        timestamps: [],
+        startsClosed: true,
+        lastDuration: 0
+      },
       furthest
     }
   }
@@ -155,7 +163,11 @@ const trackOf = (trak: Buffer): { readonly track: Track; readonly furthest: numb
     decoded += duration
   }
   const shown = late === undefined ? timestamps : timestamps.toSorted((a, b) => a - b)
-  return { track: { ...common, kind: "Video", timestamps: shown, lastDuration: latest.duration }, furthest }
+  const startsClosed = timestamps[0] === shown[0]
+  return {
+    track: { ...common, kind: "Video", timestamps: shown, startsClosed, lastDuration: latest.duration },
+    furthest
+  }
 }
 
 /** How long all samples take together. */

@@ -8,10 +8,8 @@
 import * as FrameRate from "@helios-infra/core/FrameRate"
 import { ChunkInvalid, StitchError, ToolMissing } from "@helios-infra/core/VideoStitcher"
 import * as Effect from "effect/Effect"
-import * as path from "node:path"
 import * as Ffmpeg from "./Ffmpeg.ts"
 import { toolBroken } from "./internal/stitchFailure.ts"
-import * as MediaProbe from "./MediaProbe.ts"
 
 /** How to encode. */
 export interface Reencode {
@@ -26,7 +24,10 @@ export interface Reencode {
 /** A chunk to encode. */
 export interface Source {
   readonly chunkId: number
-  readonly file: string
+  /** ffmpeg's options that open it, `-i` and its name included. */
+  readonly input: ReadonlyArray<string>
+  /** The file to make, without its extension. */
+  readonly name: string
   readonly frameCount: number
   readonly rate: FrameRate.FrameRate
   /** How many samples of sound it is to have; none for a silent one. */
@@ -36,25 +37,27 @@ export interface Source {
 /** What to say where it would help. */
 export const hint = "or have them encoded again, with the option reencode"
 
-/** Encodes a chunk beside its file, with plain sound; gives the new one. Fails with `ChunkInvalid` where it does not decode, with `ToolMissing` where there is no such encoder. */
+/** Without loss, for pictures that are drawn again after it: of a `.gif`, which can be joined in no other way. */
+export const lossless: Reencode = { codec: "png" }
+
+/** Encodes a chunk, with plain sound; gives the new file. Fails with `ChunkInvalid` where it does not decode, with `ToolMissing` where there is no such encoder. */
 export const run = Effect.fn("Reencode.run")(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
-  { chunkId, file, frameCount, rate, samples }: Source,
+  { chunkId, frameCount, input, name, rate, samples }: Source,
   { args = [], codec, pixelFormat }: Reencode
 ): Effect.fn.Return<string, StitchError> {
   // Matroska counts milliseconds, and takes what .mov does not.
   const isMov = !codec.startsWith("libvpx")
-  const encoded = path.join(path.dirname(file), `${path.parse(file).name}-encoded.${isMov ? "mov" : "mkv"}`)
+  const encoded = `${name}.${isMov ? "mov" : "mkv"}`
   const ended = yield* ffmpeg
     .run([
-      ...MediaProbe.confined,
-      "-i",
-      Ffmpeg.fileUrl(file),
+      ...input,
       ..."-map 0:V:0".split(" "),
       // Frames are where their number puts them: that there are all of them, the check of the chunk will say.
       "-vf",
       `settb=${rate.denominator}/${rate.numerator},setpts=N`,
-      "-r",
+      // Not doubled either, for a length that says otherwise.
+      ..."-vsync vfr -r".split(" "),
       FrameRate.format(rate),
       "-c:v",
       codec,

@@ -3,7 +3,8 @@
  * where a frame comes from.
  *
  * It is written once the file was checked, just before that gets its name; it tells of the file and is no part of it. The
- * bytes of the joined file are not hashed: that would take as long as the file is.
+ * bytes of the joined file are hashed only where that is asked for: it takes as long as the file is, since what stands in
+ * front of it, and so begins the hash, is written last.
  */
 import * as FrameRate from "@helios-infra/core/FrameRate"
 import { OutputUnwritable, type StitchError, type StitchRequest } from "@helios-infra/core/VideoStitcher"
@@ -23,15 +24,23 @@ export const Chunk = Schema.Struct({
   /** Its position in frame order, counted from 0. */
   index: Schema.Int,
   chunkId: Schema.Int,
-  /** The attempt that was accepted. */
+  /** The attempt that was accepted, counted within its run, and that run of the job; absent where there is none. */
   attempt: Schema.Int,
+  run: Schema.optionalKey(Schema.Int),
+  /** How many attempts at it were started, in all runs. */
+  attempts: Schema.optionalKey(Schema.Int),
+  /** Who rendered it, and how many milliseconds that took, where that is known. */
+  workerId: Schema.optionalKey(Schema.String),
+  durationMs: Schema.optionalKey(Schema.Finite),
   /** Where its file was. */
   location: Schema.String,
   bytes: Schema.Int,
   sha256: Schema.String,
   /** Its first frame in the joined file, and how many it has. */
   startFrame: Schema.Int,
-  frames: Schema.Int
+  frames: Schema.Int,
+  /** Whether it has sound; where others have some, it is silent for as long as it is. */
+  hasSound: Schema.Boolean
 })
 
 /** Where two chunks meet, as it was found in the joined file. */
@@ -58,6 +67,8 @@ export const StitchManifest = Schema.Struct({
   version: Schema.Literal(1),
   output: Schema.String,
   bytes: Schema.Int,
+  /** The joined file's SHA-256 in hexadecimal, as `sha256sum` prints it; absent unless it was asked for. */
+  sha256: Schema.optionalKey(Schema.String),
   frames: Schema.Int,
   fps: Schema.String,
   /** The picture's codec, and how its sound was made: `"joined"`, `"assembled"`, `"copied"`, `"tracks"` or `"none"`. */
@@ -80,12 +91,14 @@ export interface Source {
   /** What was read of the joined file. */
   readonly media: MediaProbe.Media
   readonly bytes: number
+  /** The joined file's hash, where it was asked for. */
+  readonly sha256?: string | undefined
   /** The chunks' hashes and sizes, in frame order. */
   readonly files: ReadonlyArray<{ readonly sha256: string; readonly bytes: number }>
 }
 
 /** The manifest of a joined file. */
-export const make = ({ bytes, files, media, plan, request }: Source): StitchManifest => {
+export const make = ({ bytes, files, media, plan, request, sha256 }: Source): StitchManifest => {
   const { rate, sound } = plan
   const tick = media.video?.tick ?? { numerator: 1, denominator: 1 }
   const timestamps = media.video?.timestamps ?? []
@@ -103,19 +116,25 @@ export const make = ({ bytes, files, media, plan, request }: Source): StitchMani
     version: 1,
     output: request.output,
     bytes,
+    ...(sha256 === undefined ? undefined : { sha256 }),
     frames,
     fps: FrameRate.format(rate),
     video: plan.first.video.codec,
     sound: sound?.from ?? "none",
-    chunks: plan.chunks.map(({ output }, index) => ({
+    chunks: plan.chunks.map(({ audio, output }, index) => ({
       index,
       chunkId: output.chunkId,
       attempt: output.attempt,
+      ...(output.run === undefined ? undefined : { run: output.run }),
+      ...(output.attempts === undefined ? undefined : { attempts: output.attempts }),
+      ...(output.workerId === undefined ? undefined : { workerId: output.workerId }),
+      ...(output.durationMs === undefined ? undefined : { durationMs: output.durationMs }),
       location: output.location,
       bytes: files[index]?.bytes ?? 0,
       sha256: files[index]?.sha256 ?? "",
       startFrame: starts[index] ?? 0,
-      frames: output.frameCount
+      frames: output.frameCount,
+      hasSound: audio !== undefined
     })),
     seams: behind.map((chunk, index) => {
       const frame = starts[index + 1] ?? 0

@@ -48,12 +48,14 @@ export interface FfmpegStitcherOptions {
       }
     | undefined
   /**
-   * The folder for an HLS playlist (`index.m3u8`) of what is joined, which can be played before the file is whole. Default:
-   * nowhere.
+   * The folder for an HLS playlist (`index.m3u8`) of what is joined, or with the format `"mp4"` for a fragmented MP4
+   * (`preview.mp4`), which can be played before the file is whole. Default: nowhere.
    */
-  readonly preview?: { readonly folder: string } | undefined
+  readonly preview?: { readonly folder: string; readonly format?: "hls" | "mp4" | undefined } | undefined
   /** Where to write what the joined file is made of, as JSON: chunks with their hashes, and every seam. Default: nowhere. */
   readonly manifest?: string | undefined
+  /** Whether that has the SHA-256 of the joined file, which is read once more for it. Default: false. */
+  readonly hashResult?: boolean | undefined
   /**
    * Whether joining begins with the first chunk, while later ones are still rendered, or when all of them are there.
    * Default: true.
@@ -66,6 +68,10 @@ export interface FfmpegStitcherOptions {
    * `"keyframes"`.
    */
   readonly decode?: "keyframes" | "full" | "packets" | undefined
+  /**
+   * Whether a chunk may come without sound, and be silent among others, or is rendered again. Default: `"allow"`.
+   */
+  readonly silentChunks?: "allow" | "reject" | undefined
 }
 
 /**

@@ -332,3 +332,60 @@ describe("ffmpeg", () => {
     })
   )
 })
+
+describe("a chunk that is no video", () => {
+  it.live("is accepted where it is a .gif whose frames are as near to the grid as hundredths can be", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      for (const fps of ["30", "24", "50", "30000/1001"]) {
+        const file = yield* real.render(path.join(dir, "a.gif"), { from: 0, to: 30, fps, video: [] })
+        const { format, frames } = yield* check(attempt(file, { format: { fps } }), ended(file))
+        assert.strictEqual(frames, 30)
+        assert.deepInclude(format, { codec: "gif", fps, width: 64 })
+        const other = yield* Effect.flip(check(attempt(file, { format: { fps: "20" } }), ended(file)))
+        assertInvalid(other, /expected 20 frames per second/)
+      }
+    })
+  )
+
+  it.live("is accepted where it is a folder of pictures, one for each frame, that decode", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      yield* real.ffmpeg(
+        ..."-f lavfi -i testsrc2=s=64x64:r=30 -frames:v 30 -start_number 100".split(" "),
+        path.join(dir, "frame_%04d.png")
+      )
+      const output = yield* check(attempt(dir), ended(dir))
+      assert.deepInclude(output, { location: dir, frames: 30 })
+      assert.deepInclude(output.format, { codec: "png", fps: "30", width: 64, height: 64 })
+      // A rate is nothing that pictures have.
+      assert.notProperty((yield* check(attempt(dir, { format: {} }), ended(dir))).format, "fps")
+      assertInvalid(yield* Effect.flip(check(attempt(dir, { frameCount: 31 }), ended(dir))), /31 frames.*30 frames/)
+      assertInvalid(yield* Effect.flip(check(attempt(dir, { format: { width: 32 } }), ended(dir))), /found width 64/)
+      const picture = path.join(dir, "frame_0112.png")
+      yield* Effect.promise(async () => fs.truncate(picture, Math.floor((await fs.stat(picture)).size / 2)))
+      assertInvalid(yield* Effect.flip(check(attempt(dir), ended(dir))), /expected a video of 30 frames/)
+      yield* Effect.promise(() => fs.rm(picture))
+      assertInvalid(yield* Effect.flip(check(attempt(dir), ended(dir))), /"frame_0112.png" is not there/)
+    })
+  )
+})
+
+describe("a chunk without sound", () => {
+  it.live("is rendered again where every chunk is to have some, and accepted elsewhere", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const silent = yield* real.render(path.join(dir, "silent.mov"), { from: 0, to: 30 })
+      const sounding = yield* real.render(path.join(dir, "sounding.mov"), { from: 0, to: 30, audio: real.pcm })
+      // Whether others have sound does not matter: the first of them may have lost it.
+      for (const format of [{}, { audio: "pcm_s16le 48000 stereo" }]) {
+        const error = yield* Effect.flip(check(attempt(silent, { format }), ended(silent), { silentChunks: "reject" }))
+        assertInvalid(error, /expected sound, which silentChunks: "reject" asks of every chunk, found none/)
+        for (const silentChunks of ["allow", undefined] as const) {
+          yield* check(attempt(silent, { format }), ended(silent), { silentChunks })
+        }
+        yield* check(attempt(sounding, { format }), ended(sounding), { silentChunks: "reject" })
+      }
+    })
+  )
+})

@@ -10,6 +10,22 @@ const resolve = Effect.fnUntraced(function* (options: object) {
   return yield* registry.resolve("stitcher", { type: "ffmpeg", ffmpegPath: real.ffmpegPath, ...options })
 })
 
+const job = (file: string, frameCount: number) => ({
+  id: "job/0/1.1",
+  command: "render",
+  meta: {
+    _tag: "Chunk" as const,
+    jobId: "job",
+    run: 1,
+    attempt: 1,
+    chunkId: 0,
+    startFrame: 0,
+    frameCount,
+    format: {},
+    output: { _tag: "File" as const, path: file }
+  }
+})
+
 describe('{ "type": "ffmpeg" }', () => {
   it.live("joins as its options say", () =>
     Effect.gen(function* () {
@@ -31,24 +47,26 @@ describe('{ "type": "ffmpeg" }', () => {
       const file = yield* real.render(path.join(dir, "part.mp4"), { from: 0, to: 4 })
       const layer = yield* resolve({ decode: "packets" })
       const { check } = yield* real.service(OutputCheck.OutputCheck, Layer.orDie(layer))
-      const job = (frameCount: number) => ({
-        id: "job/0/1.1",
-        command: "render",
-        meta: {
-          _tag: "Chunk" as const,
-          jobId: "job",
-          run: 1,
-          attempt: 1,
-          chunkId: 0,
-          startFrame: 0,
-          frameCount,
-          format: {},
-          output: { _tag: "File" as const, path: file }
-        }
-      })
       const ended = { exitCode: 0, stdout: "", stderr: "", durationMs: 1, output: { location: file, bytes: 0 } }
-      assert.strictEqual((yield* check(job(4), ended)).format?.codec, "h264")
-      assert.match((yield* Effect.flip(check(job(5), ended))).message, /expected 5 frames, found 4/)
+      assert.strictEqual((yield* check(job(file, 4), ended)).format?.codec, "h264")
+      assert.match((yield* Effect.flip(check(job(file, 5), ended))).message, /expected 5 frames, found 4/)
+    })
+  )
+
+  it.live("is a check alone, for jobs that something else joins", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const file = yield* real.render(path.join(dir, "part.mp4"), { from: 0, to: 4 })
+      const registry = yield* Plugin.registry([FfmpegPlugin.outputCheck])
+      const layer = yield* registry.resolve("outputCheck", {
+        type: "ffmpeg",
+        ffmpegPath: real.ffmpegPath,
+        decode: "full"
+      })
+      const { check } = yield* real.service(OutputCheck.OutputCheck, Layer.orDie(layer))
+      const ended = { exitCode: 0, stdout: "", stderr: "", durationMs: 1, output: { location: file, bytes: 0 } }
+      assert.strictEqual((yield* check(job(file, 4), ended)).format?.codec, "h264")
+      assert.match((yield* Effect.flip(check(job(file, 5), ended))).message, /expected 5 frames, found 4/)
     })
   )
 

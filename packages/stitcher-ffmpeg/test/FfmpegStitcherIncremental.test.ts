@@ -1,6 +1,6 @@
-/** Joining while later chunks are still to come. What a joined file is like, `FfmpegStitcher.test.ts` says. */
+/** Joining while later chunks are still to come. What a joined file is like, `FfmpegStitcherPicture.test.ts` and `FfmpegStitcherSound.test.ts` say. */
 import * as AcceptedPrefix from "@helios-infra/core/AcceptedPrefix"
-import { type ChunkOutput, type StitchError, type StitchRequest, VideoStitcher } from "@helios-infra/core/VideoStitcher"
+import { type ChunkOutput, type StitchRequest, VideoStitcher } from "@helios-infra/core/VideoStitcher"
 import * as FfmpegStitcher from "@helios-infra/stitcher-ffmpeg/FfmpegStitcher"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Stream } from "effect"
@@ -8,6 +8,7 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import process from "node:process"
 import * as real from "./RealVideos.ts"
+import { assertReason } from "./Stitching.ts"
 
 /** Chunks large enough that ffmpeg does not keep one to itself before it writes. */
 const large = { size: "320x240", video: [...real.x264, "-crf", "1"] }
@@ -55,17 +56,6 @@ const sizeOf = (file: string) => Effect.promise(async () => (await fs.stat(file)
 
 const wholeFrames = (files: ReadonlyArray<string>) =>
   Effect.map(Effect.forEach(files, real.decodedFrames), (frames) => frames.flat())
-
-const assertReason = (
-  error: StitchError,
-  tag: StitchError["reason"]["_tag"],
-  chunkId: number | undefined,
-  text: RegExp
-) => {
-  assert.strictEqual(error.reason._tag, tag, error.message)
-  assert.strictEqual(error.chunkId, chunkId, error.message)
-  assert.match(error.message, text)
-}
 
 describe("while chunks are rendered", () => {
   it.live("what has landed is joined already", () =>
@@ -179,6 +169,30 @@ describe("while chunks are rendered", () => {
       yield* Fiber.join(fiber)
       assert.strictEqual(yield* Effect.promise(() => fs.readFile(starts, "utf8")), "start\n")
       assert.deepStrictEqual(yield* real.decodedFrames(output), yield* wholeFrames(files))
+    })
+  )
+})
+
+describe("hours between chunks", () => {
+  // That it lasts for eleven minutes, longer than any default of Node's server, was seen by hand. What would break is a limit.
+  it.live("are no matter to ffmpeg: it is told of no time limit, and has none of its own for reading", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const files = yield* real.renderChunks(dir, lengths, { audio: real.pcm }, "mov")
+      const args = path.join(dir, "args")
+      const ffmpegPath = yield* real.ffmpegThat(path.join(dir, "telling"), `printf '%s\\n' "$@" > '${args}'`)
+      const { fiber, land, output } = yield* begin(dir, files, { ffmpegPath })
+      yield* land(0)
+      yield* land(1)
+      yield* growing(dir, 0)
+      // Longer than ffmpeg may take to connect, and the server to look for connections that are late.
+      yield* Effect.sleep("7 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* land(2)
+      yield* land(3)
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(yield* real.decodedFrames(output), yield* wholeFrames(files))
+      assert.notMatch(yield* Effect.promise(() => fs.readFile(args, "utf8")), /timeout|reconnect/)
     })
   )
 })

@@ -13,9 +13,10 @@ const lengths = [40, 50, 60, 30]
 const begin = Effect.fnUntraced(function* (
   dir: string,
   piece: Omit<real.Piece, "from" | "to">,
-  options: FfmpegStitcher.Options = {}
+  options: FfmpegStitcher.Options & { readonly format?: "hls" | "mp4"; readonly extension?: string } = {}
 ) {
-  const files = yield* real.renderChunks(dir, lengths, piece, "mov")
+  const { extension = "mov", format } = options
+  const files = yield* real.renderChunks(dir, lengths, piece, extension)
   // A pattern to ffmpeg, if it saw the name.
   const folder = path.join(dir, "watch %d 'me'")
   const whole = real.request(files, lengths, path.join(dir, "out.mp4"))
@@ -26,7 +27,7 @@ const begin = Effect.fnUntraced(function* (
   const onPlayable = (afterMs: number) => Effect.asVoid(Deferred.succeed(told, afterMs))
   const stitcher = yield* real.service(
     VideoStitcher,
-    FfmpegStitcher.layer({ ffmpegPath: real.ffmpegPath, preview: { folder, onPlayable }, ...options })
+    FfmpegStitcher.layer({ ffmpegPath: real.ffmpegPath, preview: { folder, format, onPlayable }, ...options })
   )
   const fiber = yield* Effect.forkChild(stitcher.stitch({ ...whole, inputs: prefix.outputs }))
   const land = (index: number) =>
@@ -70,6 +71,40 @@ describe("a preview", () => {
     })
   )
 
+  const vp9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 300 -pix_fmt yuv420p".split(" ")
+  it.live.each([
+    ["silent", { video: real.x264 }],
+    ["with PCM and B-frames", { audio: real.pcm, video: real.bFrames }],
+    ["with AAC", { audio: ["-c:a", "aac"] }],
+    ["VP9", { video: vp9, audio: ["-c:a", "aac"] }, "mp4"]
+  ] as const)(
+    "as a fragmented MP4 can be played while later chunks are rendered, and to its end: %s",
+    ([name, piece, extension = "mov"]) =>
+      Effect.gen(function* () {
+        const dir = yield* real.folder
+        const { files, fiber, folder, land, output, playable } = yield* begin(dir, piece, { format: "mp4", extension })
+        for (const index of [0, 1, 2]) yield* land(index)
+        const afterMs = yield* playable
+        assert.isUndefined(fiber.pollUnsafe())
+        const movie = path.join(folder, "preview.mp4")
+        const expected = (yield* Effect.forEach(files, real.decodedFrames)).flat()
+        // A copy of it as it is just now, which ends anywhere.
+        const early = path.join(dir, "early.mp4")
+        yield* Effect.promise(() => fs.copyFile(movie, early))
+        const frames = (yield* real.decodedFrames(early)).slice(0, -3) // the last may be shown behind others, not there yet
+        assert.isAbove(frames.length, 25)
+        assert.isBelow(frames.length, expected.length)
+        assert.deepStrictEqual(frames, expected.slice(0, frames.length))
+        yield* land(3)
+        const result = yield* Fiber.join(fiber)
+        assert.strictEqual(result.playableAfterMs, afterMs)
+        assert.deepStrictEqual(yield* real.decodedFrames(output), expected)
+        assert.deepStrictEqual(yield* real.decodedFrames(movie), expected)
+        if (name !== "silent") assert.strictEqual((yield* real.ffprobe(movie))[1]?.["codec_name"], "aac")
+        assert.deepStrictEqual(yield* real.listing(folder), ["preview.mp4"])
+      })
+  )
+
   it.live("has the tracks that are mixed in, as the file has", () =>
     Effect.gen(function* () {
       const dir = yield* real.folder
@@ -108,7 +143,7 @@ describe("a preview", () => {
       const { fiber, land } = yield* begin(dir, { video: ["-c:v", "mpeg4"] })
       yield* land(0)
       const codec = yield* Effect.flip(Fiber.join(fiber))
-      assert.match(codec.message, /a preview can hold H\.264 and HEVC, and they are mpeg4/)
+      assert.match(codec.message, /an HLS preview can hold h264, hevc, and they are mpeg4.*format "mp4"/)
       const preview = { folder: path.join(dir, "part_0.mov/below") }
       const other = yield* begin(dir, {}, { preview })
       const place = yield* Effect.flip(Fiber.join(other.fiber))

@@ -176,8 +176,14 @@ exec "$FFMPEG" "$@"
 }
 
 /** A hash of every decoded frame. */
-export const decodedFrames = (file: string): Effect.Effect<ReadonlyArray<string>> =>
-  ffmpeg("-i", `file:${file}`, "-map", "0:v", "-f", "framemd5", "-").pipe(
+export const decodedFrames = (file: string): Effect.Effect<ReadonlyArray<string>> => framesOf("-i", `file:${file}`)
+
+/** A hash of every picture of a folder, by ffmpeg's name for them and the number of the first. */
+export const decodedPictures = (pattern: string, first: number): Effect.Effect<ReadonlyArray<string>> =>
+  framesOf("-start_number", `${first}`, "-i", `file:${pattern}`)
+
+const framesOf = (...input: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
+  ffmpeg(...input, "-map", "0:v", "-f", "framemd5", "-").pipe(
     Effect.map((text) =>
       text
         .toString()

@@ -15,10 +15,11 @@ const stitch = Effect.fnUntraced(function* (
   dir: string,
   files: ReadonlyArray<string>,
   change: (output: ChunkOutput) => ChunkOutput = (output) => output,
-  manifest: string = path.join(dir, "out.json")
+  manifest: string = path.join(dir, "out.json"),
+  hashResult: boolean | undefined = undefined
 ) {
   const request = real.request(files, lengths, path.join(dir, "out.mp4"), fps)
-  const options = { ffmpegPath: real.ffmpegPath, manifest }
+  const options = { ffmpegPath: real.ffmpegPath, manifest, hashResult }
   const stitcher = yield* real.service(VideoStitcher, FfmpegStitcher.layer(options))
   return yield* stitcher.stitch({ ...request, inputs: Stream.map(request.inputs, change) })
 })
@@ -60,7 +61,8 @@ describe("a manifest", () => {
           bytes: (yield* Effect.promise(() => fs.stat(file))).size,
           sha256: yield* sha256(file),
           startFrame: [0, 7, 10][index] ?? 0,
-          frames: lengths[index] ?? 0
+          frames: lengths[index] ?? 0,
+          hasSound: true
         })
       }
       assert.lengthOf(manifest.seams, 2)
@@ -84,6 +86,33 @@ describe("a manifest", () => {
         "part_1.mov",
         "part_2.mov"
       ])
+    })
+  )
+
+  it.live("says who rendered a chunk, and how long that took, and the hash of the result where that is asked for", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const told = [
+        { run: 2, attempts: 5, workerId: "arn:aws:lambda:eu-west-1:1:function:render", durationMs: 1234.5 },
+        { run: 1, attempts: 1 },
+        {}
+      ]
+      const file = path.join(dir, "out.json")
+      yield* stitch(dir, yield* chunks(dir), (output) => ({ ...output, ...told[output.index] }), file, true)
+      const text = yield* Effect.promise(() => fs.readFile(file, "utf8"))
+      const manifest = yield* Schema.decodeEffect(StitchManifest.json)(text)
+      assert.deepStrictEqual(
+        manifest.chunks.map(({ attempts, durationMs, run, workerId }) =>
+          JSON.stringify({ run, attempts, workerId, durationMs })
+        ),
+        told.map((one) => JSON.stringify(one))
+      )
+      assert.strictEqual(manifest.sha256, yield* sha256(path.join(dir, "out.mp4")))
+      yield* stitch(dir, yield* chunks(dir))
+      const without = yield* Schema.decodeEffect(StitchManifest.json)(
+        yield* Effect.promise(() => fs.readFile(file, "utf8"))
+      )
+      assert.isUndefined(without.sha256)
     })
   )
 

@@ -18,11 +18,9 @@ import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import http from "node:http"
 import https from "node:https"
-import process from "node:process"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import * as Contract from "./Contract.ts"
 import { background, eventually, failureOf, holds, same, within } from "./internal/check.ts"
+import { peakDuring } from "./internal/memory.ts"
 
 /** What the implementation does not promise, and how hard it is tried. */
 export interface Options extends Contract.Timing {
@@ -710,36 +708,3 @@ export const make = <E>(store: Store<E>, options: Options = {}): Contract.Contra
 /** Lets others have a look between two pieces. */
 const watched = <E>(stream: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
   Stream.tap(stream, () => Effect.yieldNow)
-
-/** Collects what nothing holds any more. */
-const collect = Effect.sync(() => {
-  setFlagsFromString("--expose-gc")
-  const gc: unknown = runInNewContext("gc")
-  if (typeof gc === "function") Reflect.apply(gc, undefined, [])
-})
-
-const memory = Effect.sync(() => {
-  const { arrayBuffers, heapUsed } = process.memoryUsage()
-  return arrayBuffers + heapUsed
-})
-
-/**
- * The most memory that is held while an effect runs, beside what was held before. What looks like too much is looked at
- * again without what only waits to be collected.
- */
-const peakDuring = Effect.fnUntraced(function* <A, E, R>(limit: number, effect: Effect.Effect<A, E, R>) {
-  yield* collect
-  const before = yield* memory
-  let peak = 0
-  const watch = memory.pipe(
-    Effect.filterOrElse(
-      (now) => now - before < limit,
-      () => collect.pipe(Effect.andThen(Effect.sleep("5 millis")), Effect.andThen(collect), Effect.andThen(memory))
-    ),
-    Effect.tap((now) => Effect.sync(() => void (peak = Math.max(peak, now - before)))),
-    Effect.andThen(Effect.sleep("5 millis")),
-    Effect.forever
-  )
-  const value = yield* Effect.raceFirst(effect, watch)
-  return { value, peak }
-})

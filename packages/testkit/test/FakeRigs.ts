@@ -9,6 +9,7 @@ import { Effect, Layer, Option, Schema } from "effect"
 const Command = Schema.fromJsonString(
   Schema.Struct({
     bytes: Schema.optionalKey(Schema.Int),
+    afterMs: Schema.optionalKey(Schema.Int),
     fail: Schema.optionalKey(Schema.Tuple([Schema.Int, Schema.String])),
     print: Schema.optionalKey(Schema.Tuple([Schema.Int, Schema.String])),
     env: Schema.optionalKey(Schema.String),
@@ -21,10 +22,11 @@ const command = Schema.encodeSync(Command)
 const read = Schema.decodeSync(Command)
 
 const script: FakeWorkerAdapter.Script = ({ job }) => {
-  const { bytes, env, fail, frames, hang, impossible, print } = read(job.command)
+  const { afterMs, bytes, env, fail, frames, hang, impossible, print } = read(job.command)
   const text = print === undefined ? "" : "x".repeat(print[0]) + print[1]
   return {
     ...(hang === true ? { takes: "Infinity" as const } : {}),
+    ...(afterMs === undefined ? {} : { takes: afterMs }),
     ...(frames === undefined
       ? {}
       : {
@@ -52,6 +54,7 @@ const workerRig = Layer.effect(
         idle: command({}),
         fail: (exitCode, text) => command({ fail: [exitCode, text] }),
         print: (bytes, last) => command({ print: [bytes, last] }),
+        late: (bytes, afterMs) => command({ bytes, afterMs }),
         hang: command({ hang: true, bytes: 5 }),
         env: (name) => command({ env: name }),
         frames: (done) => command({ frames: done }),
@@ -60,7 +63,8 @@ const workerRig = Layer.effect(
       place: (name) => Effect.succeed({ _tag: "File", path: `/places/${name}.mov` }),
       size: (target) =>
         Effect.sync(() => Option.map(Option.fromUndefinedOr(files.get(pathOf(target))), ({ bytes }) => bytes)),
-      running: Effect.sync(workers.running)
+      running: Effect.sync(workers.running),
+      files: Effect.sync(() => [...files.keys()])
     }
   })
 )

@@ -15,6 +15,7 @@ import {
 import type { VideoRig, WorkerAdapterContract } from "@helios-infra/testkit"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -34,9 +35,21 @@ const folder = async () => {
 // an adapter
 // ---
 
+interface ShellOptions {
+  /** How many characters of each output are kept while a command runs. */
+  readonly tail?: number
+  /** Whether the children of a command are ended with it. */
+  readonly children?: boolean
+}
+
 /** Runs commands in a shell that finds its output's place in `$OUTPUT`. */
 class ShellAdapter implements WorkerAdapter {
   readonly info = { name: "shell", stop: "always" } as const
+  readonly #options: ShellOptions
+
+  constructor(options: ShellOptions) {
+    this.#options = options
+  }
 
   async execute(job: WorkerJob, { report, signal }: AttemptContext): Promise<WorkerResult> {
     signal.throwIfAborted()
@@ -50,23 +63,24 @@ class ShellAdapter implements WorkerAdapter {
     })
     const workerId = String(child.pid)
     report({ _tag: "Assigned", workerId })
+    const { children = true, tail = 4096 } = this.#options
     const said = { stdout: "", stderr: "" }
     for (const stream of ["stdout", "stderr"] as const) {
       child[stream]
         .setEncoding("utf8")
-        .on("data", (text: string) => (said[stream] = (said[stream] + text).slice(-4096)))
+        .on("data", (text: string) => (said[stream] = (said[stream] + text).slice(-tail)))
     }
-    const kill = () => process.kill(-(child.pid ?? 0), "SIGKILL")
+    const kill = () => process.kill((child.pid ?? 0) * (children ? -1 : 1), "SIGKILL")
     signal.addEventListener("abort", kill)
     const startedAt = performance.now()
     await once(child, "close")
     signal.removeEventListener("abort", kill)
+    const bytes = await sizeOf(place)
     if (signal.aborted) {
       await fs.rm(place, { force: true })
       throw signal.reason
     }
     if (child.exitCode === 127) throw new Refused({ why: "NotFound", fix: `install it: ${said.stderr}` })
-    const bytes = await sizeOf(place)
     return {
       ...said,
       exitCode: child.exitCode ?? 1,
@@ -79,19 +93,18 @@ class ShellAdapter implements WorkerAdapter {
 
 /** An adapter over a shell, or what `change` makes of it, in a folder of its own. */
 export const shell = async (
-  change: (good: WorkerAdapter) => WorkerAdapter = (good) => good
+  change: (good: WorkerAdapter) => WorkerAdapter = (good) => good,
+  options: ShellOptions = {}
 ): Promise<WorkerAdapterContract.Plain> => {
   const { dir, remove } = await folder()
   /** The processes that were told to hang, and live. */
   const hanging = async () => {
     const names = await fs.readdir(dir)
-    return names.flatMap((name) => {
-      const pid = Number(/^hanging-(\d+)$/.exec(name)?.[1])
-      return pid > 0 && isAlive(pid) ? [pid] : []
-    })
+    const pids = names.flatMap((name) => /^hanging-(\d+)$/.exec(name)?.slice(1).map(Number) ?? [])
+    return pids.filter(isAlive)
   }
   return {
-    adapter: change(new ShellAdapter()),
+    adapter: change(new ShellAdapter(options)),
     rig: {
       cwd: dir,
       commands: {
@@ -100,12 +113,15 @@ export const shell = async (
         fail: (exitCode, text) => `echo '${text}' >&2; exit ${exitCode}`,
         print: (bytes, last) =>
           ["1", "2"].map((fd) => `{ head -c ${bytes} /dev/zero | tr '\\0' x; echo '${last}'; } >&${fd}`).join("; "),
+        late: (bytes, afterMs) => `sleep ${afterMs / 1000}; head -c ${bytes} /dev/zero > "$OUTPUT"`,
         hang: `echo half > "$OUTPUT"; : > hanging-$$; exec sleep 600`,
+        family: `sleep 600 > /dev/null 2>&1 & : > hanging-$!; : > hanging-$$; exec sleep 600`,
         env: (name) => `printenv ${name}`,
         impossible: "no-such-renderer --fast"
       },
       place: (name) => path.join(dir, `${name}.mov`),
       size: sizeOf,
+      files: async () => (await fs.readdir(dir)).filter((name) => !name.startsWith("hanging-")),
       running: async () => (await hanging()).length
     },
     close: async () => {
@@ -115,9 +131,10 @@ export const shell = async (
   }
 }
 
+/** Whether a process runs; one that has ended and that nobody has asked about yet does not. */
 const isAlive = (pid: number): boolean => {
   try {
-    return process.kill(pid, 0)
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
   } catch {
     return false
   }

@@ -3,11 +3,14 @@ import type * as Promises from "@helios-infra/core/promise"
 import { WorkerAdapter, WorkerError } from "@helios-infra/core"
 import { type FakeFiles, FakeFiles as Files, WorkerAdapterContract, workerAdapterContract } from "@helios-infra/testkit"
 import { Effect, Layer } from "effect"
+import { exec } from "node:child_process"
+import { setTimeout as sleep } from "node:timers/promises"
+import { promisify } from "node:util"
 import { workers } from "./FakeRigs.ts"
 import { catches, changed, only } from "./Mutants.ts"
 import { shell } from "./PlainClasses.ts"
 
-const everything = { frames: true, reap: true } as const
+const everything = { files: true, flood: 0, frames: true, reap: true } as const
 
 workerAdapterContract("FakeWorkerAdapter", workers(), everything)
 workerAdapterContract("FakeWorkerAdapter on machines that cannot be stopped", workers({ stop: "never" }), {
@@ -15,7 +18,7 @@ workerAdapterContract("FakeWorkerAdapter on machines that cannot be stopped", wo
   stop: "never"
 })
 
-workerAdapterContract("an adapter of the Promise API", shell)
+workerAdapterContract("an adapter of the Promise API", () => shell(), { children: true, files: true })
 workerAdapterContract(
   "one of a single method that says nothing of itself",
   () =>
@@ -123,6 +126,93 @@ describe("the contract of WorkerAdapter", () => {
         })
     }),
     /keep to their own outputs/
+  )
+
+  catches(
+    "one that takes two attempts at the same chunk for one",
+    withExecute((adapter) => {
+      const running = new Map<number | undefined, ReturnType<Adapter["execute"]>>()
+      return (job, signal) =>
+        Effect.gen(function* () {
+          const chunk = WorkerAdapter.chunkId(job)
+          const one = running.get(chunk) ?? (yield* Effect.cached(adapter.execute(job, signal)))
+          running.set(chunk, one)
+          yield* Effect.yieldNow
+          return yield* Effect.ensuring(
+            one,
+            Effect.sync(() => running.delete(chunk))
+          )
+        })
+    }),
+    /two at the same chunk/
+  )
+
+  catches(
+    "one whose errors name jobs as its paths do",
+    withExecute(
+      (adapter) => (job, signal) =>
+        adapter
+          .execute(job, signal)
+          .pipe(
+            Effect.mapError(
+              (error) => new WorkerError.WorkerError({ ...error, jobId: error.jobId.replaceAll(/[^\w.-]/g, "_") })
+            )
+          )
+    ),
+    /only names/
+  )
+
+  catches(
+    "one that leaves a file of each attempt that is stopped",
+    WorkerAdapterContract.make(
+      Layer.provideMerge(
+        Layer.effect(
+          WorkerAdapter.WorkerAdapter,
+          Effect.gen(function* () {
+            const adapter = yield* WorkerAdapter.WorkerAdapter
+            const files: Map<string, FakeFiles.FakeFile> = yield* Files.FakeFiles
+            return {
+              ...adapter,
+              execute: (job, signal) =>
+                adapter
+                  .execute(job, signal)
+                  .pipe(Effect.onInterrupt(() => Effect.sync(() => files.set(`/tmp/${job.id}`, Files.video(0, 1)))))
+            }
+          })
+        ),
+        workers()
+      ),
+      options
+    ),
+    /no file behind/
+  )
+
+  catches(
+    "one that forgets a timer with each attempt",
+    withExecute(
+      (adapter) => (job, signal) =>
+        Effect.andThen(
+          Effect.sync(() => void setTimeout(() => {}, 3000)),
+          adapter.execute(job, signal)
+        )
+    ),
+    /no timer/
+  )
+
+  catches(
+    "one that does not forgive being told to reap twice",
+    broken((adapter) => {
+      const reaped = new Set<string>()
+      return {
+        ...adapter,
+        reap: (jobId, handles) => {
+          const again = handles.filter((handle) => reaped.has(handle))
+          for (const handle of handles) reaped.add(handle)
+          return Effect.map(adapter.reap(jobId, handles), () => ({ leftover: again }))
+        }
+      }
+    }),
+    /twice no harm/
   )
 
   catches(
@@ -318,6 +408,49 @@ describe("the contract of WorkerAdapter, for adapters of the Promise API", () =>
       }
     ],
     [
+      "one that writes the job's variables into a command",
+      /whatever is in them/,
+      (execute) => (job, context) => {
+        const variables = Object.entries(job.env ?? {}).map(([name, value]) => `${name}="${value}"; export ${name}; `)
+        return execute({ ...job, env: {}, command: variables.join("") + job.command }, context)
+      }
+    ],
+    [
+      "one that writes files into folders called as the job is",
+      /only names/,
+      (execute) => async (job, context) => {
+        await promisify(exec)(`mkdir -p "$PWD/${job.meta.jobId}"`, { cwd: job.cwd })
+        return execute(job, context)
+      }
+    ],
+    [
+      "one that stops too late to take its output away",
+      /just before or after/,
+      (execute) => async (job, context) => {
+        const result = await execute(job, context)
+        await sleep(300)
+        context.signal.throwIfAborted()
+        return result
+      }
+    ],
+    [
+      "one that gives answers to whoever waits for the chunk",
+      /to no other one/,
+      (execute) => {
+        const waiting = new Map<unknown, (result: Promises.WorkerResult) => void>()
+        return (job, { report, signal }) =>
+          new Promise((resolve, reject) => {
+            const chunk = job.meta._tag === "Chunk" ? job.meta.chunkId : "merge"
+            waiting.set(chunk, resolve)
+            signal.addEventListener("abort", () => reject(new Error("stopped")))
+            execute(job, { report, signal: new AbortController().signal }).then(
+              (result) => waiting.get(chunk)?.(result),
+              reject
+            )
+          })
+      }
+    ],
+    [
       "one that forgets the job's variables",
       /variables of its job/,
       (execute) => (job, context) => execute({ ...job, env: {} }, context)
@@ -335,6 +468,38 @@ describe("the contract of WorkerAdapter, for adapters of the Promise API", () =>
     catches(name, only(WorkerAdapterContract.make(made, { patience: "1 second" }), promise), promise)
   }
 
+  catches(
+    "one that only cuts in the end what it keeps of an output",
+    only(
+      WorkerAdapterContract.make(
+        () =>
+          shell(
+            (good) => ({
+              info: good.info,
+              execute: async (job, context) => {
+                const { stderr, stdout, ...result } = await good.execute(job, context)
+                return { ...result, stderr: stderr.slice(-4096), stdout: stdout.slice(-4096) }
+              }
+            }),
+            { tail: Infinity }
+          ),
+        { flood: 8 * 1024 ** 2 }
+      ),
+      /does not grow/
+    ),
+    /does not grow/
+  )
+  catches(
+    "one that ends a command and not its children",
+    only(
+      WorkerAdapterContract.make(() => shell((good) => good, { children: false }), {
+        children: true,
+        patience: "1 second"
+      }),
+      /children/
+    ),
+    /children/
+  )
   catches(
     "one that does not say that its attempts always stop",
     only(

@@ -265,6 +265,10 @@ export const make = <E = never>(
         )
       const { output } = result
       if (output === undefined) return result
+      if (yield* Effect.catch(LocalFiles.isFolder(output.location), lost)) {
+        const fix = `the output of chunk ${chunkId} is a folder, and workers elsewhere send files: render it as a video (pictures without loss: PNG in .mov), or on the orchestrator's machine`
+        return yield* new Refused({ why: "Unsupported", fix })
+      }
 
       const { sha256 } = yield* LocalFiles.contentOf(contentOf(output))
       if (artifacts === undefined) {

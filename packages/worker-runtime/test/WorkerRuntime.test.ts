@@ -121,6 +121,15 @@ describe("an attempt with a storage", () => {
       })
   )
 
+  it.live("refuses an output that is a folder, and says what to render instead", () =>
+    Effect.gen(function* () {
+      const { store, text, worker } = yield* Rig.withStorage()
+      store(Rig.job(`mkdir "$1"; printf one > "$1/0.png"`))
+      assert.match(refused(yield* worker.run(Rig.request())).fix, /chunk 3 is a folder.*render it as a video/)
+      assert.isUndefined(text(outputKey))
+    })
+  )
+
   it.live("does not say yes to an output that its check does not like, nor to none, nor to an empty one", () =>
     Effect.gen(function* () {
       const picky = Layer.succeed(OutputCheck.OutputCheck, {

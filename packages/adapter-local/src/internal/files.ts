@@ -58,3 +58,21 @@ export const realpathOfExisting = (target: string): Effect.Effect<string, FileEr
 /** Removes a file or a whole folder if it is there; what cannot be removed stays. */
 export const discard = (target: string): Effect.Effect<void> =>
   Effect.ignore(file(() => fs.rm(target, { recursive: true, force: true })))
+
+/**
+ * How large an output is: a file, or a folder of files, of which folders below it are no part. None where there is neither.
+ */
+export const outputSize = (target: string): Effect.Effect<number | undefined, FileError> => {
+  const look = (name: string) => ifThere(file(() => fs.stat(name)))
+  return Effect.flatMap(look(target), (found) => {
+    if (found?.isDirectory() !== true) return Effect.succeed(found?.isFile() === true ? found.size : undefined)
+    return file(() => fs.readdir(target)).pipe(
+      Effect.flatMap(Effect.forEach((name) => look(path.join(target, name)), { concurrency: 16 })),
+      Effect.map((files) => files.reduce((sum, one) => sum + (one?.isFile() === true ? one.size : 0), 0))
+    )
+  })
+}
+
+/** Whether there is a folder of that name. */
+export const isFolder = (target: string): Effect.Effect<boolean, FileError> =>
+  Effect.map(ifThere(file(() => fs.stat(target))), (found) => found?.isDirectory() === true)

@@ -37,7 +37,14 @@ const StoredState: Schema.Codec<JobState> = Schema.Struct({
       status: Schema.Literals(["pending", "running", "retrying", "accepted"]),
       attempts: Count,
       output: Schema.optionalKey(OutputRef),
-      acceptedBy: Schema.optionalKey(Schema.Struct({ run: Schema.Int, attempt: Schema.Int })),
+      acceptedBy: Schema.optionalKey(
+        Schema.Struct({
+          run: Schema.Int,
+          attempt: Schema.Int,
+          workerId: Schema.optionalKey(Schema.String),
+          durationMs: Schema.optionalKey(Schema.Finite)
+        })
+      ),
       error: Schema.optionalKey(ErrorSummary)
     })
   ),
@@ -127,7 +134,9 @@ const chunkEvents = (jobId: string, chunk: ChunkState): ReadonlyArray<JobEvent> 
     attempt: i + 1
   }))
   if (output !== undefined && acceptedBy !== undefined && status === "accepted") {
-    events.push({ _tag: "ChunkAccepted", chunk: id, attempt: acceptedBy.attempt, output, durationMs: 0 })
+    const { attempt, durationMs = 0, workerId } = acceptedBy
+    const by = workerId === undefined ? undefined : { workerId }
+    events.push({ _tag: "ChunkAccepted", chunk: id, attempt, output, durationMs, ...by })
   } else if (error !== undefined || status === "retrying") {
     const fields = { adapter: "store", jobId, chunkId: id, attempt: Math.max(1, attempts) }
     const ended: JobEvent = {

@@ -12,6 +12,7 @@ export {
   OutputUnwritable,
   ResultInvalid,
   StitchError,
+  StitchTimedOut,
   ToolFailed,
   ToolMissing
 } from "../VideoStitcher.ts"

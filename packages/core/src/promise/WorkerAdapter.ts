@@ -3,10 +3,10 @@
  *
  * Whatever else it rejects with counts as a lost worker, and the attempt is tried again.
  */
-import type { WorkerJob, WorkerResult as AttemptResult, WorkerSignal } from "../WorkerAdapter.ts"
+import type { Reaped, WorkerJob, WorkerResult as AttemptResult, WorkerSignal } from "../WorkerAdapter.ts"
 import type { JobFolder } from "./JobFolder.ts"
 
-export type { OutputRef, WorkerJob, WorkerSignal } from "../WorkerAdapter.ts"
+export type { OutputRef, Reaped, WorkerJob, WorkerSignal } from "../WorkerAdapter.ts"
 export {
   OutputInvalid,
   Refused,
@@ -37,6 +37,7 @@ export interface AttemptContext {
 export interface AdapterInfo {
   /** Its name in errors. Default: the name of its class. */
   readonly name?: string | undefined
+  /** Where outputs are: files of this machine, or artifacts of the job's storage. Default: `"local"`. */
   readonly where?: "local" | "remote" | undefined
   /** Whether an attempt whose signal is aborted stops. Default: `"best-effort"`. */
   readonly stop?: "always" | "best-effort" | "never" | undefined
@@ -64,6 +65,14 @@ export interface AdapterInfo {
 export interface WorkerAdapter {
   execute(job: WorkerJob, context: AttemptContext): Promise<WorkerResult>
   readonly info?: AdapterInfo | undefined
+  /**
+   * Ends what a process that died has left of a job, before the job is run on: `handles` are what its attempts told as
+   * the `handle` of `Assigned`, also those of other adapters, which are to be passed over. Gives what it could not end,
+   * for people to read. Without it nothing is looked for.
+   */
+  readonly reap?:
+    | ((jobId: string, handles: ReadonlyArray<string>, context: { readonly signal: AbortSignal }) => Promise<Reaped>)
+    | undefined
   /**
    * The files of a job below `jobDir`, from adapters that have a file system: then every attempt gets a place of its
    * own, outputs are looked at, and the final file appears whole or not at all. An adapter that wraps another one passes

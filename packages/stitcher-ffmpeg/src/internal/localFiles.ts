@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import * as workFolder from "./workFolder.ts"
 
 const readOnly = (name: string): Effect.Effect<never, WorkspaceError> =>
   Effect.fail(new WorkspaceError({ path: name, reason: "ReadOnly", cause: new Error("files are only read here") }))
@@ -18,10 +18,10 @@ export const layer: Layer.Layer<Workspace> = Layer.sync(Workspace, () =>
     locate: ({ location }) => Effect.succeed(path.resolve(location)),
     stat: ({ location }) =>
       Effect.tryPromise({
-        try: () => fs.stat(location),
+        try: () => workFolder.sizeOf(location),
         catch: (cause) => new WorkspaceError({ path: location, reason: reasonOf(cause), cause })
       }).pipe(
-        Effect.map((found) => (found.isFile() ? Option.some({ bytes: found.size }) : Option.none())),
+        Effect.map((bytes) => Option.some({ bytes })),
         Effect.catchIf(
           ({ reason }) => reason === "NotFound",
           () => Effect.succeedNone

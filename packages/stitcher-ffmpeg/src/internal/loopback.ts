@@ -16,7 +16,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 
-/** What is behind a name: a file, any part of which can be asked for, or bytes that come one after the other. */
+/** What is behind a name: a file or something elsewhere, any part of which can be asked for, or bytes one after the other. */
 export type Resource =
   | {
       readonly _tag: "File"
@@ -24,6 +24,12 @@ export type Resource =
       readonly bytes: number
       /** Told why, when the file cannot be read or has another size by now. */
       readonly onLost: (detail: string) => Effect.Effect<void>
+    }
+  | {
+      readonly _tag: "Parts"
+      readonly bytes: number
+      /** The bytes from one place up to, and not including, another one: fewer where they are lost, which is told elsewhere. */
+      readonly read: (from: number, to: number) => Stream.Stream<Uint8Array>
     }
   | { readonly _tag: "Bytes"; readonly content: Stream.Stream<Uint8Array> }
 
@@ -54,8 +60,16 @@ export const make = Effect.fnUntraced(function* (
         find(url.slice(base.length)),
         Option.match({
           onNone: () => Effect.sync(() => refuse(response, 404)),
-          onSome: (resource) =>
-            resource._tag === "File" ? sendFile(request, response, resource) : sendBytes(response, resource.content)
+          onSome: (resource) => {
+            switch (resource._tag) {
+              case "File":
+                return sendFile(request, response, resource)
+              case "Parts":
+                return sendParts(request, response, resource)
+              case "Bytes":
+                return sendBytes(response, resource.content)
+            }
+          }
         })
       )
     )
@@ -95,19 +109,9 @@ const sendFile = (
         yield* onLost(`${size} bytes`)
         return refuse(response, 410)
       }
-      const range = rangeOf(request.headers.range, bytes)
-      if (range === undefined) {
-        response.writeHead(416, { "Content-Length": 0, "Content-Range": `bytes */${bytes}` }).end()
-        return
-      }
-      const { end, partial, start } = range
-      response.writeHead(partial ? 206 : 200, {
-        "Accept-Ranges": "bytes",
-        "Content-Length": end - start,
-        "Content-Type": "application/octet-stream",
-        Connection: "close",
-        ...(partial ? { "Content-Range": `bytes ${start}-${end - 1}/${bytes}` } : {})
-      })
+      const range = answer(request, response, bytes)
+      if (range === undefined) return
+      const { end, start } = range
       const content = file.createReadStream({ start, end: end - 1, autoClose: false, highWaterMark: 1 << 18 })
       // Whoever asked has gone, or does not get all of it and says so itself.
       yield* Effect.ignore(Effect.tryPromise((signal) => pipeline(content, response, { signal })))
@@ -122,23 +126,58 @@ const sendFile = (
     )
   )
 
+/** Answers with the head of the part that is asked for, and gives that; none where there is no such part. */
+const answer = (request: IncomingMessage, response: ServerResponse, bytes: number): Range | undefined => {
+  const range = rangeOf(request.headers.range, bytes)
+  if (range === undefined) {
+    response.writeHead(416, { "Content-Length": 0, "Content-Range": `bytes */${bytes}` }).end()
+    return undefined
+  }
+  const { end, partial, start } = range
+  response.writeHead(partial ? 206 : 200, {
+    "Accept-Ranges": "bytes",
+    "Content-Length": end - start,
+    "Content-Type": "application/octet-stream",
+    Connection: "close",
+    ...(partial ? { "Content-Range": `bytes ${start}-${end - 1}/${bytes}` } : {})
+  })
+  return range
+}
+
+const sendParts = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  { bytes, read }: Extract<Resource, { readonly _tag: "Parts" }>
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const range = answer(request, response, bytes)
+    return range === undefined ? Effect.void : send(response, read(range.start, range.end))
+  })
+
+const send = (response: ServerResponse, content: Stream.Stream<Uint8Array>): Effect.Effect<void> =>
+  Effect.ignore(
+    Effect.tryPromise((signal) =>
+      pipeline(Readable.from(Stream.toAsyncIterable(content), { objectMode: false }), response, { signal })
+    )
+  )
+
 const sendBytes = (response: ServerResponse, content: Stream.Stream<Uint8Array>): Effect.Effect<void> =>
   Effect.suspend(() => {
     response.writeHead(200, { "Content-Type": "application/octet-stream", Connection: "close" })
     // Said at once: the first bytes may be a long time coming.
     response.flushHeaders()
-    return Effect.ignore(
-      Effect.tryPromise((signal) =>
-        pipeline(Readable.from(Stream.toAsyncIterable(content), { objectMode: false }), response, { signal })
-      )
-    )
+    return send(response, content)
   })
 
-/** The part that is asked for, its end not included; none where there is no such part. ffmpeg asks for one at most. */
-const rangeOf = (
-  header: string | undefined,
-  bytes: number
-): { readonly start: number; readonly end: number; readonly partial: boolean } | undefined => {
+/** A part of something, its end not included. */
+interface Range {
+  readonly start: number
+  readonly end: number
+  readonly partial: boolean
+}
+
+/** The part that is asked for; none where there is no such part. ffmpeg asks for one at most. */
+const rangeOf = (header: string | undefined, bytes: number): Range | undefined => {
   if (header === undefined) return { start: 0, end: bytes, partial: false }
   const [, from = "", to = ""] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? []
   if (from === "" && to === "") return undefined

@@ -56,10 +56,11 @@ export const ProbedFiles: Context.Reference<ProbedFiles> = Context.Reference(
 /** A file as it is just now. */
 export interface FileState {
   readonly isFile: boolean
+  readonly isFolder: boolean
   readonly bytes: number
   /** The same for every name of the file. */
   readonly inode: string
-  /** Another one after any write: the system alone sets the time of a change (`ctime`). */
+  /** Another one after any write: the system alone sets the time of a change (`ctime`). Says nothing of what is in a folder. */
   readonly identity: string
 }
 
@@ -71,6 +72,7 @@ export const stateOf = (path: string): Effect.Effect<FileState, Cause.UnknownErr
       const inode = `${stat.dev}:${stat.ino}`
       return {
         isFile: stat.isFile(),
+        isFolder: stat.isDirectory(),
         bytes: Number(stat.size),
         inode,
         identity: `${inode}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`

@@ -15,7 +15,7 @@ import * as Ffmpeg from "../Ffmpeg.ts"
 import type * as JoinPlan from "../JoinPlan.ts"
 import * as JoinedSound from "../JoinedSound.ts"
 import * as MediaProbe from "../MediaProbe.ts"
-import type { Landed } from "./chunkReading.ts"
+import { fileOf, type Landed } from "./chunkReading.ts"
 import type { Gate } from "./gate.ts"
 import { toolBroken } from "./stitchFailure.ts"
 
@@ -43,12 +43,13 @@ export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.St
   })
   const part = ({ index, samples }: { readonly index: number; readonly samples: number }) =>
     Stream.unwrap(
-      Effect.map(landed.at(index), ({ chunk, file }) =>
-        chunk.audio === undefined
+      Effect.map(landed.at(index), (one) =>
+        one.chunk.audio === undefined
           ? silence(samples * channels * bytesPerSample)
           : Stream.unwrap(
-              Effect.map(decode(chunk.output.chunkId, file, samples), (decoded) =>
-                filled(decoded, samples * channels * bytesPerSample, channels * bytesPerSample)
+              fileOf(one).pipe(
+                Effect.flatMap((file) => decode(one.chunk.output.chunkId, file, samples)),
+                Effect.map((decoded) => filled(decoded, samples * channels * bytesPerSample, channels * bytesPerSample))
               )
             )
       )

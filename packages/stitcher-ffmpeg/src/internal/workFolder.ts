@@ -12,13 +12,18 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { failWith } from "./stitchFailure.ts"
 
-/** Makes the folder of an output. Nobody else can look into it. */
-export const make = Effect.fnUntraced(function* (output: string): Effect.fn.Return<string, StitchError, Scope> {
+/** Makes the folder of an output, which is a folder itself or a file. Nobody else can look into it. */
+export const make = Effect.fnUntraced(function* (
+  output: string,
+  kind: "folder" | "file"
+): Effect.fn.Return<string, StitchError, Scope> {
   const existing = yield* Effect.tryPromise(() => fs.stat(output)).pipe(Effect.option)
-  if (Option.isSome(existing) && !existing.value.isFile()) {
-    return yield* failWith(
-      new OutputUnwritable({ path: output, detail: "something that is no file is there: choose another name" })
-    )
+  if (Option.isSome(existing) && (kind === "folder" || !existing.value.isFile())) {
+    const detail =
+      kind === "folder"
+        ? "something is there already, and a folder replaces nothing: remove it, or choose another name"
+        : "something that is no file is there: choose another name"
+    return yield* failWith(new OutputUnwritable({ path: output, detail }))
   }
   return yield* Effect.acquireRelease(
     writing(output, () => fs.mkdtemp(path.join(path.dirname(output), ".stitching-"))),
@@ -46,6 +51,17 @@ export const link = (
   )
 }
 
+/** How many bytes a file has, or the files of a folder together, of which folders below it are no part. */
+export const sizeOf = (name: string): Promise<number> =>
+  fs.stat(name).then((found) =>
+    found.isDirectory()
+      ? fs
+          .readdir(name)
+          .then((names) => Promise.all(names.map((one) => fs.stat(path.join(name, one)))))
+          .then((stats) => stats.reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0))
+      : found.size
+  )
+
 /** Fails with `OutputUnwritable`, in words, when the file system does not let us write. */
 export const writing = <A>(output: string, attempt: () => Promise<A>): Effect.Effect<A, StitchError> =>
   Effect.tryPromise(attempt).pipe(
@@ -57,6 +73,8 @@ export const writing = <A>(output: string, attempt: () => Promise<A>): Effect.Ef
         EPERM: "no permission to write to its folder",
         EROFS: "its folder is on a read-only file system",
         ENOSPC: "no space left on the device: free some",
+        ENOTEMPTY: "something is there already: choose another name",
+        EEXIST: "something is there already: choose another name",
         EDQUOT: "the disk quota is used up: free some space"
       }
       return failWith(new OutputUnwritable({ path: output, detail: known[codeOf(error)] ?? detailOf(error) }))

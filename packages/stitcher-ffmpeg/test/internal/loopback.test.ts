@@ -1,8 +1,10 @@
 import * as loopback from "../../src/internal/loopback.ts"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Predicate, Scope, Stream } from "effect"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import * as fs from "node:fs/promises"
-import { connect } from "node:net"
+import { Server } from "node:http"
+import { connect, Socket } from "node:net"
 import { networkInterfaces } from "node:os"
 import * as path from "node:path"
 import * as real from "../RealVideos.ts"
@@ -45,6 +47,31 @@ const connects = (host: string, port: number): Effect.Effect<boolean> =>
   })
 
 describe("loopback", () => {
+  it.live("waits for hours: nothing of it has a time limit, at either end", () =>
+    Effect.gen(function* () {
+      const seen: Array<Record<"headersTimeout" | "requestTimeout" | "timeout" | "idle", number>> = []
+      const look = (message: unknown) => {
+        if (Predicate.hasProperty(message, "server") && Predicate.hasProperty(message, "socket")) {
+          const { server, socket } = message
+          if (!(server instanceof Server) || !(socket instanceof Socket)) return
+          const { headersTimeout, requestTimeout, timeout } = server
+          seen.push({ headersTimeout, requestTimeout, timeout, idle: socket.timeout ?? 0 })
+        }
+      }
+      subscribe("http.server.request.start", look)
+      yield* Effect.addFinalizer(() => Effect.sync(() => unsubscribe("http.server.request.start", look)))
+      const { late, resource, url } = yield* serve
+      const fiber = yield* Effect.forkChild(get(`${url}late`))
+      const one = yield* Effect.sync(() => seen[0]).pipe(
+        Effect.filterOrFail(Predicate.isNotUndefined),
+        Effect.eventually
+      )
+      assert.deepStrictEqual(one, { headersTimeout: 0, requestTimeout: 0, timeout: 0, idle: 0 })
+      yield* Deferred.succeed(late, Option.some(resource))
+      assert.deepStrictEqual((yield* Fiber.join(fiber)).body, content)
+    })
+  )
+
   it.live("sends a file, or the part of it that is asked for", () =>
     Effect.gen(function* () {
       const { url } = yield* serve

@@ -31,6 +31,7 @@ import type { ArtifactStorage as PlainStorage } from "../../promise/ArtifactStor
 import { JobCancelled, JobError, JobPaused } from "../../promise/JobError.ts"
 import type { WorkerAdapter as PlainAdapter } from "../../promise/WorkerAdapter.ts"
 import * as PromiseBacking from "../../PromiseBacking.ts"
+import { VideoStitcher } from "../../VideoStitcher.ts"
 import * as WorkerAdapter from "../../WorkerAdapter.ts"
 import { Refused } from "../../WorkerError.ts"
 import { annotations } from "../../Telemetry.ts"
@@ -62,7 +63,9 @@ interface Call {
 }
 
 /** Makes an engine. It holds nothing that would have to be closed. */
-export const make = ({ defaultConcurrency, repository, storage, telemetry }: JobManagerOptions = {}): Engine => {
+export const make = (options: JobManagerOptions = {}): Engine => {
+  const { defaultConcurrency, repository, storage, telemetry } = options
+  const manager = Option.getOrUndefined(PromiseBacking.managerOf(options))
   const outer = telemetry === undefined ? Option.none() : PromiseBacking.telemetryOf(telemetry)
   const wrong =
     countIssue("defaultConcurrency", defaultConcurrency, 1) ??
@@ -70,19 +73,19 @@ export const make = ({ defaultConcurrency, repository, storage, telemetry }: Job
     storageIssue(storage) ??
     (telemetry !== undefined && Option.isNone(outer) ? PromiseBacking.notTelemetry : undefined)
   if (wrong !== undefined) throw new JobError({ reason: new Core.InvalidRequest({ fix: wrong }) })
-  const storages = storage === undefined ? Layer.empty : FromPromises.artifactStorage(storage)
-  const runtime = ManagedRuntime.make(
-    JobManager.layer.pipe(
-      Layer.provide([
-        storages,
-        nobody,
-        OutputCheck.layerTrusting,
-        Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())
-      ]),
-      Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository)),
-      Layer.provide(PromiseBacking.telemetryLayer(telemetry))
-    )
-  )
+  const services =
+    manager === undefined
+      ? JobManager.layer.pipe(
+          Layer.provide([
+            storage === undefined ? Layer.empty : FromPromises.artifactStorage(storage),
+            nobody,
+            OutputCheck.layerTrusting,
+            Layer.succeed(Workspace.Workspace, TrustingWorkspace.make())
+          ]),
+          Layer.provideMerge(repository === undefined ? layerMemory : FromPromises.jobRepository(repository))
+        )
+      : Layer.merge(manager.layer, Layer.succeed(OwnFolder, manager.inFolder))
+  const runtime = ManagedRuntime.make(Layer.provide(services, PromiseBacking.telemetryLayer(telemetry)))
   if (Option.isNone(outer)) return { exit: (effect, call) => runtime.runPromiseExit(calling(effect, call)) }
   const { value: telling } = outer
   return {
@@ -106,6 +109,12 @@ const calling = <A, E, R>(work: Effect.Effect<A, E, R>, call: Call | undefined):
   const parent = TraceContext.parse(call.trace)
   return parent === undefined ? traced : Effect.withParentSpan(traced, parent)
 }
+
+/** What a manager that has everything offers to runs; absent from one whose runs bring it. */
+const OwnFolder = Context.Reference<PromiseBacking.Manager["inFolder"] | undefined>(
+  "@helios-infra/core/internal/promise/Engine/OwnFolder",
+  { defaultValue: () => undefined }
+)
 
 /** The adapter of runs that bring none: none of those begins. */
 const nobody = WorkerAdapter.layer({
@@ -166,18 +175,22 @@ const repositoryIssue = (repository: unknown): string | undefined =>
 const storageIssue = (storage: unknown): string | undefined =>
   storage === undefined ? undefined : methodIssue("storage", storage, ["put", "get", "head", "list", "delete", "url"])
 
-const optionsIssue = (options: JobExecutionOptions, lastOutputFile: string | undefined): string | undefined => {
+const optionsIssue = (
+  options: JobExecutionOptions,
+  lastOutputFile: string | undefined,
+  hasOwn: boolean
+): string | undefined => {
   const { concurrency, mergeAdapter, outputCheck, retries, retryDelay, stitcher, storage, takeOver, workerAdapter } =
     options
   const { outputFile = lastOutputFile } = options
-  if (workerAdapter === undefined) {
+  if (workerAdapter === undefined && !hasOwn) {
     return "there is no workerAdapter: give one, for example new LocalWorkerAdapter() of @helios-infra/adapter-local/promise"
   }
   if (stitcher !== undefined && (!Predicate.isString(outputFile) || outputFile === "")) {
     return "a stitcher needs an outputFile: say where the final file goes"
   }
   return (
-    methodIssue("workerAdapter", workerAdapter, ["execute"]) ??
+    (workerAdapter === undefined ? undefined : methodIssue("workerAdapter", workerAdapter, ["execute"])) ??
     (mergeAdapter === undefined ? undefined : methodIssue("mergeAdapter", mergeAdapter, ["execute"])) ??
     (stitcher === undefined ? undefined : methodIssue("stitcher", stitcher, ["stitch"])) ??
     (outputCheck === undefined ? undefined : methodIssue("outputCheck", outputCheck, ["check"])) ??
@@ -203,19 +216,20 @@ const runOptions = Effect.fnUntraced(function* (
     stitcher !== undefined && options.outputFile === undefined
       ? yield* Effect.option(JobManager.JobManager.use((jobs) => jobs.get(jobId)))
       : Option.none()
-  const issue = optionsIssue(options, Option.getOrUndefined(last)?.target?.outputFile)
-  if (issue !== undefined || workerAdapter === undefined) return yield* invalid(jobId, issue ?? "")
-  const workspace = yield* workspaceOf(jobId, workerAdapter, options.jobDir)
-  const simple = workspace.looks ? OutputCheck.layerPresence : OutputCheck.layerTrusting
-  const files = Layer.succeed(Workspace.Workspace, workspace.service)
-  const present = yield* Effect.provide(OutputCheck.OutputCheck, Layer.provide(simple, files))
+  const own = yield* OwnFolder
+  const issue = optionsIssue(options, Option.getOrUndefined(last)?.target?.outputFile, own !== undefined)
+  if (issue !== undefined) return yield* invalid(jobId, issue)
+  const folder = yield* own === undefined ? adapterFolder(jobId, options) : ownFolder(jobId, own(options.jobDir))
+  const { outputCheck, workspace } = folder
+  const files = Layer.succeed(Workspace.Workspace, workspace)
   const check = options.outputCheck ?? stitcher?.outputCheck
   return {
-    workerAdapter: WorkerAdapterService.make(workerAdapter),
+    workerAdapter: workerAdapter === undefined ? undefined : WorkerAdapterService.make(workerAdapter),
     mergeAdapter: mergeAdapter === undefined ? undefined : WorkerAdapterService.make(mergeAdapter),
-    workspace: workspace.service,
-    outputCheck: check === undefined ? present : OutputCheckService.make(check, workspace.service, present),
-    stitcher: stitcher === undefined ? undefined : yield* Effect.provide(VideoStitcherService.make(stitcher), files),
+    workspace,
+    outputCheck: check === undefined ? outputCheck : OutputCheckService.make(check, workspace, outputCheck),
+    stitcher:
+      stitcher === undefined ? folder.stitcher : yield* Effect.provide(VideoStitcherService.make(stitcher), files),
     storage: storage === undefined ? undefined : yield* opened(jobId, storage),
     artifacts: options.artifacts,
     outputFile: options.outputFile,
@@ -225,6 +239,37 @@ const runOptions = Effect.fnUntraced(function* (
     env: options.env,
     takeOver: options.takeOver
   }
+})
+
+/** What depends on where a job's files are. */
+interface Folder {
+  readonly workspace: Workspace.Workspace["Service"]
+  readonly outputCheck: OutputCheck.OutputCheck["Service"]
+  readonly stitcher: VideoStitcher["Service"] | undefined
+}
+
+const ownFolder = (
+  jobId: string,
+  layer: ReturnType<PromiseBacking.Manager["inFolder"]>
+): Effect.Effect<Folder, Core.JobError, Scope.Scope> =>
+  Layer.build(layer).pipe(
+    Effect.map((context) => ({
+      workspace: Context.get(context, Workspace.Workspace),
+      outputCheck: Context.get(context, OutputCheck.OutputCheck),
+      stitcher: Option.getOrUndefined(Context.getOption(context, VideoStitcher))
+    })),
+    Effect.mapError((reason) => new Core.JobError({ jobId, reason }))
+  )
+
+const adapterFolder = Effect.fnUntraced(function* (
+  jobId: string,
+  { jobDir, workerAdapter }: JobExecutionOptions
+): Effect.fn.Return<Folder, Core.JobError, Scope.Scope> {
+  const { looks, service: workspace } = yield* workspaceOf(jobId, workerAdapter, jobDir)
+  const simple = looks ? OutputCheck.layerPresence : OutputCheck.layerTrusting
+  const files = Layer.succeed(Workspace.Workspace, workspace)
+  const outputCheck = yield* Effect.provide(OutputCheck.OutputCheck, Layer.provide(simple, files))
+  return { workspace, outputCheck, stitcher: undefined }
 })
 
 const opened = (
@@ -238,14 +283,14 @@ const opened = (
 
 const workspaceOf = Effect.fnUntraced(function* (
   jobId: string,
-  adapter: PlainAdapter,
+  adapter: PlainAdapter | undefined,
   jobDir: string | undefined
 ): Effect.fn.Return<
   { readonly service: Workspace.Workspace["Service"]; readonly looks: boolean },
   Core.JobError,
   Scope.Scope
 > {
-  if (adapter.files === undefined) return { service: TrustingWorkspace.make(jobDir), looks: false }
+  if (adapter?.files === undefined) return { service: TrustingWorkspace.make(jobDir), looks: false }
   const folder = yield* Effect.try({
     try: () => adapter.files?.(jobDir),
     catch: (value) => invalid(jobId, `the workerAdapter's files failed: ${new UserPromise.Thrown({ value }).message}`)
@@ -310,8 +355,13 @@ export const remove = Effect.fnUntraced(function* (
     storageIssue(storage)
   if (issue !== undefined) return yield* invalid(jobId, issue)
   const jobs = yield* JobManager.JobManager
+  const own = yield* OwnFolder
+  const workspace =
+    own === undefined
+      ? workerAdapter && (yield* workspaceOf(jobId, workerAdapter, jobDir)).service
+      : (yield* ownFolder(jobId, own(jobDir))).workspace
   yield* jobs.delete(jobId, {
-    workspace: workerAdapter && (yield* workspaceOf(jobId, workerAdapter, jobDir)).service,
+    workspace,
     storage: storage && (yield* opened(jobId, storage))
   })
 }, Effect.scoped)

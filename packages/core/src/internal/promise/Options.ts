@@ -24,6 +24,11 @@ export interface ArtifactsOptions {
   readonly access?: "credentials" | "urls" | undefined
   /** How many milliseconds such a URL works: at least twice as long as an attempt takes. Default: 12 hours. */
   readonly urlsExpire?: number | undefined
+  /**
+   * Whether the stitcher is given `copies` of outputs here, or reads them from the `storage` as it joins them, where it can.
+   * Default: `"copies"`.
+   */
+  readonly stitchFrom?: "copies" | "storage" | undefined
   /** Whether all outputs and logs, and the job file, stay when a run ends. Default: accepted outputs of a job that is not completed. */
   readonly keep?: boolean | undefined
 }

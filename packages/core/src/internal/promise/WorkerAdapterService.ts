@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { WorkerAdapter } from "../../promise/WorkerAdapter.ts"
+import * as PromiseBacking from "../../PromiseBacking.ts"
 import * as Core from "../../WorkerAdapter.ts"
 import { RenderFailed, WorkerError, WorkerLost, WorkerReason } from "../../WorkerError.ts"
 import * as Defect from "../Defect.ts"
@@ -13,8 +14,12 @@ import * as UserPromise from "./UserPromise.ts"
 /** How much of the end of what a command printed is kept, in characters. */
 const tailLimit = 4096
 
-/** The service. */
-export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
+/** The service: the one behind the adapter where a package backs it with one, else {@link calling}. */
+export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] =>
+  Option.getOrElse(PromiseBacking.adapterOf(adapter), () => calling(adapter))
+
+/** Calls the adapter for every attempt. */
+const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
   const { info = {} } = adapter
   const name = info.name ?? nameOf(adapter)
 
@@ -54,6 +59,14 @@ export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
     )
   })
 
+  const reap = (jobId: string, handles: ReadonlyArray<string>): Effect.Effect<Core.Reaped> =>
+    UserPromise.call((signal): unknown => adapter.reap?.(jobId, handles, { signal })).pipe(
+      Effect.map((answer) => (isReaped(answer) ? answer : { leftover: [] })),
+      Effect.catch(({ message }) =>
+        Effect.succeed({ leftover: [`what ${name} could not look for, and may still run: ${message}`] })
+      )
+    )
+
   return Core.make({
     info: {
       name,
@@ -62,11 +75,15 @@ export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
       concurrency: info.concurrency ?? processors(),
       maxConcurrency: info.maxConcurrency
     },
-    execute
+    execute,
+    reap
   })
 }
 
-const nameOf = (adapter: object): string => {
+const isReaped = Schema.is(Schema.Struct({ leftover: Schema.Array(Schema.String) }))
+
+/** The name of an adapter that says none: that of its class. */
+export const nameOf = (adapter: object): string => {
   const { name } = adapter.constructor
   return name === "" || name === "Object" ? "the worker adapter" : name
 }

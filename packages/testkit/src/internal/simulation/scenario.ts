@@ -87,6 +87,10 @@ export interface Scenario {
   readonly medianMs: number
   readonly spread: number
   readonly stop: "always" | "best-effort" | "never"
+  /** The slots of each adapter through which the workers are reached, where there are several, and how those are one. */
+  readonly pool:
+    | { readonly kind: "overflow" | "fallback"; readonly slots: readonly [number, ...Array<number>] }
+    | undefined
   /** Probability of each fault for each attempt. */
   readonly faults: Partial<Readonly<Record<Fault, number>>>
   /** When the platform takes no work, and what it says about that. */
@@ -125,6 +129,7 @@ export const uneventful = (seed: string): Scenario => ({
   medianMs: 1_000,
   spread: 0,
   stop: "always",
+  pool: undefined,
   faults: {},
   storms: [],
   liars: false,
@@ -209,6 +214,7 @@ export const draw = (seed: string): Scenario => {
 
   const store = Dice.make(`${seed}/store`)
   const troubled = store.chance(0.3)
+  const pool = Dice.make(`${seed}/pool`)
   const other = Dice.make(`${seed}/other`)
   return {
     seed,
@@ -217,6 +223,10 @@ export const draw = (seed: string): Scenario => {
     medianMs,
     spread: job.pick(0, 0.3, 0.8),
     stop: fault.pick("always", "always", "best-effort", "never"),
+    pool: pool.pick(undefined, undefined, {
+      kind: pool.pick("overflow", "fallback"),
+      slots: pool.pick([1, 1], [1, 3], [2, 1, 1])
+    }),
     faults: Object.fromEntries(drawn),
     storms,
     liars: other.chance(0.3),
@@ -304,6 +314,9 @@ export const describe = (scenario: Scenario): ReadonlyArray<string> => {
     `${chunks.length} chunks with ${frames} frames, ${scenario.concurrency} at a time, each about ${seconds(scenario.medianMs)} (spread ${scenario.spread}), ${scenario.retries} retries from ${seconds(scenario.retryDelayMs)}`,
     ...(limits.length === 0 ? [] : [limits.join(", ")]),
     `workers can be stopped: ${scenario.stop}${scenario.liars ? "; they lie about their frames" : ""}${scenario.echoes ? "; they go on talking after their end" : ""}; reaping ${scenario.reap}`,
+    ...(scenario.pool === undefined
+      ? []
+      : [`they are reached through adapters with ${scenario.pool.slots.join(", ")} slots: ${scenario.pool.kind}`]),
     ...entries.map(([fault, probability]) => `an attempt ${fault}: ${percent(probability)}`),
     ...storms.map(
       ({ fromMs, retryAfterMs, untilMs }) =>

@@ -2,6 +2,7 @@
  * The world of a simulation: one disk, one store and one fleet for all orchestrators, and what lies between them and each
  * of these. An orchestrator that was killed reaches none of them any more, and hears of nothing.
  */
+import * as AdapterPool from "@helios-infra/core/AdapterPool"
 import { OutputCheck } from "@helios-infra/core/OutputCheck"
 import { JobRepository, RepositoryError, Unavailable } from "@helios-infra/core/JobRepository"
 import type * as JobSpec from "@helios-infra/core/JobSpec"
@@ -179,7 +180,7 @@ export const make = (
     const inTrouble = troubles(scenario, timeline, machine, dice, () => calm)
     const own: Parts = {
       repository: FailPoints.around(troubled(Store.repository(store, machine), inTrouble), reached),
-      workerAdapter: fleet.adapter(machine),
+      workerAdapter: pooled(scenario, fleet.adapter(machine)),
       outputCheck: check(over),
       workspace: FailPoints.aroundWorkspace(
         faultyDisk(
@@ -316,6 +317,17 @@ const troubled = (repository: JobRepository["Service"], on: Troubles): JobReposi
       ),
     delete: (jobId) => on(jobId, repository.delete(jobId))
   })
+
+/** The adapter, or a pool that reaches the same workers through several. */
+const pooled = ({ pool }: Scenario, adapter: WorkerAdapter["Service"]): WorkerAdapter["Service"] => {
+  if (pool === undefined) return adapter
+  const through = (concurrency: number, index = 0) => ({
+    ...adapter,
+    info: { ...adapter.info, name: `fleet ${index + 1}`, concurrency }
+  })
+  const [first, ...others] = pool.slots
+  return AdapterPool[pool.kind]([through(first), ...others.map((slots, index) => through(slots, index + 1))])
+}
 
 /** A check that also knows the picture's size. */
 const check = (files: Map<string, FakeFile>): OutputCheck["Service"] => {

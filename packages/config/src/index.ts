@@ -1,0 +1,6 @@
+export * as ConfigFile from "./ConfigFile.ts"
+export * as ConfigFileError from "./ConfigFileError.ts"
+export * as ConfigServices from "./ConfigServices.ts"
+export * as FirstParty from "./FirstParty.ts"
+export * as HeliosConfig from "./HeliosConfig.ts"
+export { defineConfig } from "./HeliosConfig.ts"

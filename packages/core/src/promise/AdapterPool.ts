@@ -1,0 +1,50 @@
+/** Several adapters as one: a job that is rendered on this machine first and elsewhere for the rest. */
+import * as Pool from "../AdapterPool.ts"
+import * as AdapterOfService from "../internal/promise/AdapterOfService.ts"
+import type { Refused, WorkerAdapter } from "./WorkerAdapter.ts"
+
+/** How a pool behaves. */
+export interface PoolOptions {
+  /** Its name, as its own errors give it; those of its adapters keep theirs. Default: theirs, with `+` between them. */
+  readonly name?: string | undefined
+  /**
+   * What makes an attempt go on to the next adapter at once, beside `Throttled`: being refused for one of these reasons, or
+   * the loss of its worker, where a worker that is lost can be trusted to be gone. Default: `["Unsupported"]`.
+   */
+  readonly passOn?: ReadonlyArray<Refused["why"] | "WorkerLost"> | undefined
+}
+
+/**
+ * Local first, the rest elsewhere: an attempt goes to the first adapter that has a free slot.
+ *
+ * An adapter has as many slots as its `info.concurrency`; the last one takes the rest, up to its `info.maxConcurrency`.
+ * A chunk that failed is tried again on another adapter where there is one, an adapter that is throttled or loses its
+ * workers rests for a while. The files of a job are where the first adapter that has a file system has them.
+ *
+ * ```js
+ * const workerAdapter = overflow([new LocalWorkerAdapter({ concurrency: 2 }), new AwsLambdaAdapter({ functionName: "render" })])
+ * ```
+ *
+ * Throws a `TypeError` where there are no adapters, or one is none.
+ */
+export const overflow = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOptions = {}): WorkerAdapter =>
+  AdapterOfService.make(Pool.overflow(services("overflow", adapters), options), adapters)
+
+/**
+ * The first adapter as long as it takes attempts, then the next: one that is throttled rests for as long as it says.
+ *
+ * The first one has as many slots as its `info.maxConcurrency`, the others as many as their `info.concurrency`. Everything
+ * else is as with {@link overflow}.
+ *
+ * Throws a `TypeError` where there are no adapters, or one is none.
+ */
+export const fallback = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOptions = {}): WorkerAdapter =>
+  AdapterOfService.make(Pool.fallback(services("fallback", adapters), options), adapters)
+
+const services = (name: string, [first, ...others]: ReadonlyArray<WorkerAdapter>): Pool.Adapters => {
+  if (first === undefined) throw new TypeError(`${name}: give it one adapter at least`)
+  return [
+    AdapterOfService.serviceOf(name, first),
+    ...others.map((adapter) => AdapterOfService.serviceOf(name, adapter))
+  ]
+}
