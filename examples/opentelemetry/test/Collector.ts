@@ -4,6 +4,7 @@
  */
 import { Effect, Schema } from "effect"
 import { createServer, type IncomingMessage } from "node:http"
+import { json } from "node:stream/consumers"
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const optional = Schema.optionalKey
@@ -154,9 +155,9 @@ const Logs = Schema.Struct({
 
 const strictly = { onExcessProperty: "error", errors: "all" } as const
 const decode = {
-  "/v1/traces": Schema.decodeUnknownEffect(Traces, strictly),
-  "/v1/metrics": Schema.decodeUnknownEffect(Metrics, strictly),
-  "/v1/logs": Schema.decodeUnknownEffect(Logs, strictly)
+  traces: Schema.decodeUnknownSync(Traces, strictly),
+  metrics: Schema.decodeUnknownSync(Metrics, strictly),
+  logs: Schema.decodeUnknownSync(Logs, strictly)
 }
 
 type Values = Readonly<Record<string, unknown>>
@@ -168,7 +169,7 @@ export interface SeenSpan extends Omit<typeof Span.Type, "attributes"> {
 }
 
 /** A log entry as it came. */
-export interface SeenLog extends Omit<typeof LogRecord.Type, "attributes"> {
+interface SeenLog extends Omit<typeof LogRecord.Type, "attributes"> {
   readonly service: unknown
   readonly attributes: Values
 }
@@ -182,64 +183,59 @@ export interface SeenMetric extends Schema.Schema.Type<typeof MetricSchema> {
 export const values = (attributes: typeof Attributes.Type): Values =>
   Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
 
-const bodyOf = async (request: IncomingMessage): Promise<unknown> => {
-  const pieces: Array<Uint8Array> = []
-  for await (const piece of request) pieces.push(piece)
-  return JSON.parse(Buffer.concat(pieces).toString())
-}
-
 /** Listens until the scope closes. */
 export const make = Effect.gen(function* () {
   const spans: Array<SeenSpan> = []
   const logs: Array<SeenLog> = []
   const metrics = new Map<string, SeenMetric>()
   const problems: Array<string> = []
+  const serviceOf = ({ attributes }: typeof Resource.Type) => values(attributes)["service.name"]
 
-  const take = Effect.fnUntraced(function* (path: string, body: unknown) {
-    const serviceOf = ({ attributes }: typeof Resource.Type) => values(attributes)["service.name"]
-    if (path === "/v1/traces") {
-      for (const { resource, scopeSpans } of (yield* decode[path](body)).resourceSpans) {
-        for (const span of scopeSpans.flatMap((scope) => scope.spans)) {
-          spans.push({ ...span, attributes: values(span.attributes), service: serviceOf(resource) })
+  const take = (path: string, body: unknown): void => {
+    switch (path) {
+      case "/v1/traces":
+        for (const { resource, scopeSpans } of decode.traces(body).resourceSpans) {
+          for (const span of scopeSpans.flatMap((scope) => scope.spans)) {
+            spans.push({ ...span, attributes: values(span.attributes), service: serviceOf(resource) })
+          }
         }
-      }
-    } else if (path === "/v1/metrics") {
-      for (const { resource, scopeMetrics } of (yield* decode[path](body)).resourceMetrics) {
-        const service = serviceOf(resource)
-        for (const metric of scopeMetrics.flatMap((scope) => scope.metrics)) {
-          metrics.set(`${String(service)} ${metric.name}`, { ...metric, service })
+        return
+      case "/v1/metrics":
+        for (const { resource, scopeMetrics } of decode.metrics(body).resourceMetrics) {
+          const service = serviceOf(resource)
+          for (const metric of scopeMetrics.flatMap((scope) => scope.metrics)) {
+            metrics.set(`${String(service)} ${metric.name}`, { ...metric, service })
+          }
         }
-      }
-    } else if (path === "/v1/logs") {
-      for (const { resource, scopeLogs } of (yield* decode[path](body)).resourceLogs) {
-        for (const record of scopeLogs.flatMap((scope) => scope.logRecords)) {
-          logs.push({ ...record, attributes: values(record.attributes), service: serviceOf(resource) })
+        return
+      case "/v1/logs":
+        for (const { resource, scopeLogs } of decode.logs(body).resourceLogs) {
+          for (const record of scopeLogs.flatMap((scope) => scope.logRecords)) {
+            logs.push({ ...record, attributes: values(record.attributes), service: serviceOf(resource) })
+          }
         }
-      }
-    } else {
-      return yield* Effect.fail(new Error(`nothing is taken at ${path}`))
+        return
+      default:
+        throw new Error("nothing is taken there")
     }
-  })
+  }
+
+  const answer = async (request: IncomingMessage): Promise<number> => {
+    const { headers, method, url = "" } = request
+    try {
+      if (method !== "POST" || headers["content-type"] !== "application/json") {
+        throw new Error(`${method} of ${headers["content-type"]}`)
+      }
+      take(url, await json(request))
+      return 200
+    } catch (error) {
+      problems.push(`${url}: ${String(error)}`)
+      return 400
+    }
+  }
 
   const server = createServer((request, response) => {
-    const { headers, method, url = "" } = request
-    const taken = Effect.gen(function* () {
-      if (method !== "POST" || headers["content-type"] !== "application/json") {
-        return yield* Effect.fail(new Error(`${method} of ${headers["content-type"]}`))
-      }
-      yield* take(url, yield* Effect.promise(() => bodyOf(request)))
-    }).pipe(
-      Effect.match({
-        onSuccess: () => 200,
-        onFailure: (error) => {
-          problems.push(`${url}: ${error.message}`)
-          return 400
-        }
-      })
-    )
-    void Effect.runPromise(taken).then((status) =>
-      response.writeHead(status, { "content-type": "application/json" }).end("{}")
-    )
+    void answer(request).then((status) => response.writeHead(status, { "content-type": "application/json" }).end("{}"))
   })
   const port = yield* Effect.acquireRelease(
     Effect.callback<number>((resume) => {

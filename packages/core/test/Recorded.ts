@@ -32,9 +32,8 @@ const parentOf = (span: Tracer.AnySpan): Tracer.AnySpan | undefined =>
 /** The next of our spans above one. */
 export const above = (span: Tracer.AnySpan): Tracer.Span | undefined => {
   const parent = parentOf(span)
-  return parent === undefined || (parent._tag === "Span" && ours.has(parent.name))
-    ? (parent as Tracer.Span | undefined)
-    : above(parent)
+  if (parent === undefined) return undefined
+  return parent._tag === "Span" && ours.has(parent.name) ? parent : above(parent)
 }
 
 const line = (span: Tracer.Span): string => {
@@ -46,7 +45,7 @@ const line = (span: Tracer.Span): string => {
         ? get(attributes.chunkId)
         : get(attributes.attempt)
   const parts = [span.name, which, get(attributes.outcome), get(attributes.errorType), statusOf(span)]
-  return parts.filter((part) => part !== undefined).join(" ")
+  return parts.flatMap((part) => (typeof part === "string" || typeof part === "number" ? [part] : [])).join(" ")
 }
 
 export const make = (): Recorder => {
@@ -67,9 +66,11 @@ export const make = (): Recorder => {
     })
   })
   const below = (parent: Tracer.Span | undefined, depth: number): ReadonlyArray<string> =>
-    spans
-      .filter((span) => ours.has(span.name) && above(span) === parent)
-      .flatMap((span) => [`${"  ".repeat(depth)}${line(span)}`, ...below(span, depth + 1)])
+    spans.flatMap((span) =>
+      ours.has(span.name) && above(span) === parent
+        ? [`${"  ".repeat(depth)}${line(span)}`, ...below(span, depth + 1)]
+        : []
+    )
 
   const series = (value: (snapshot: Metric.Metric.Snapshot) => number) =>
     Object.fromEntries(

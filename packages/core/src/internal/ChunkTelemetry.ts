@@ -31,7 +31,7 @@ interface ChunkSpan {
 }
 
 /** The spans of attempts. */
-export interface AttemptSpans {
+interface AttemptSpans {
   /** Begins an attempt's span, and its chunk's where it is the first one. */
   readonly begin: (chunk: Chunk, attempt: number) => Effect.Effect<Tracer.Span>
   /** Says which worker it is. */

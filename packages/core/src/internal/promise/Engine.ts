@@ -56,7 +56,7 @@ export interface Engine {
 }
 
 /** A call that is worth a span of its own. */
-export interface Call {
+interface Call {
   readonly name: string
   /** The trace that it is a part of, where its caller says so. */
   readonly trace: TraceContext.Carrier
