@@ -30,11 +30,11 @@ const target = (module: string) => ({
 const Files = Schema.Struct({ files: Schema.Array(Schema.String) })
 
 /** `src` for source maps and declaration maps; npm adds the licence. */
-const code = ["src", "dist", "!dist/.tsbuildinfo", "README.md"]
+const code = new Set(["src", "dist", "!dist/.tsbuildinfo", "README.md"])
 
 /** The folders of JSON that a package brings beside its code: schemas, for editors and others who read no TypeScript. */
 export const dataFolders = (manifest: unknown): ReadonlyArray<string> =>
-  Schema.decodeUnknownSync(Files)(manifest).files.filter((file) => !code.includes(file))
+  Schema.decodeUnknownSync(Files)(manifest).files.filter((file) => !code.has(file))
 
 /** Fields that are the same in all packages, or follow from where a package is. */
 const expected = (
