@@ -30,7 +30,7 @@ const hung = Effect.map(WebhookSignature.newSecret, (secret) =>
     ])
   )
 )
-jobRepositoryContract("a repository with webhooks", Effect.map(hung, Layer.orDie))
+jobRepositoryContract("a repository with webhooks", Layer.orDie(Layer.unwrap(hung)))
 
 const plain = () => {
   const webhooks = new Promises.Webhooks({
