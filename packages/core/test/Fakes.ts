@@ -111,13 +111,18 @@ export const machine = (
     const location = output._tag === "File" ? output.path : output.key
     const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
     const record: Machine["attempts"][number] = { chunkId, attempt, at: now }
-    attempts.push(record)
-    running++
-    mostRunning = Math.max(mostRunning, running)
     const fail: Attempt["fail"] = (reason) =>
       Effect.fail(new WorkerError.WorkerError({ adapter: "fake", jobId: job.meta.jobId, chunkId, attempt, reason }))
-    const written = yield* Effect.suspend(() => script({ chunkId, attempt, job, signal, fail })).pipe(
-      Effect.onExit((exit) =>
+    // Not to be stopped in between: what is counted as begun is counted as ended.
+    const begin = Effect.sync(() => {
+      attempts.push(record)
+      running++
+      mostRunning = Math.max(mostRunning, running)
+    })
+    const written = yield* Effect.acquireUseRelease(
+      begin,
+      () => Effect.suspend(() => script({ chunkId, attempt, job, signal, fail })),
+      (_, exit) =>
         Effect.sync(() => {
           running--
           record.ended =
@@ -127,7 +132,6 @@ export const machine = (
                 ? "interrupted"
                 : "failed"
         })
-      )
     )
     const result = { exitCode: 0, stdout: "", stderr: "", durationMs: 0 }
     if (written === "missing") return result
