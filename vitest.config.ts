@@ -8,7 +8,7 @@ const conditions = ["@helios-infra/source", "node", "development|production"]
 
 /** Every package and example that has tests; `vitest run --project <folder name>` runs one of them. */
 const folders = globSync(
-  "{packages/*,examples/*,deploy/*,integration,integration/local-lambda,integration/published}/test",
+  "{packages/*,examples/*,deploy/*,integration,integration/local-lambda,integration/published,site}/test",
   {
     cwd: import.meta.dirname
   }

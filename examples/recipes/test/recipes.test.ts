@@ -50,12 +50,6 @@ describe("recipes", () => {
       assert.deepStrictEqual((await readdir(folder)).toSorted(), ["film.mp4", "job.json"], "nothing else is left")
     }))
 
-  it("shows in the README the programs that were run", async () => {
-    const readme = await readFile(resolve(import.meta.dirname, "../../../README.md"), "utf8")
-    const programs = await Promise.all(["embed.ts", "embed-promise.mjs"].map((name) => readFile(source(name), "utf8")))
-    for (const program of programs) assert.include(readme, `\n${program}\`\`\``)
-  })
-
   it("says what is wrong with a job file", () =>
     inFolder(async (folder) => {
       await recipe(folder, "ffmpeg-only.ts")

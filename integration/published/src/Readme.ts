@@ -4,9 +4,10 @@
  */
 import { path as ffmpeg } from "@ffmpeg-installer/ffmpeg"
 import { Schema } from "effect"
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
-import { blocksOf, readmes } from "../../../scripts/readme-blocks.ts"
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { type Fence, fencesOf, fileOf } from "../../../site/src/Fences.ts"
+import { written } from "../../../site/src/Pages.ts"
 import type { Node } from "./Node.ts"
 import { root, versionOf } from "./Packages.ts"
 import type { Project } from "./Project.ts"
@@ -16,10 +17,21 @@ const recipes = "examples/recipes"
 
 const Job = Schema.fromJsonString(Schema.Struct({ metadata: Schema.Struct({ totalFrames: Schema.Int }) }))
 
+/** What can be compiled or run of a page, in one language. */
+const blocksOf = (page: string, language: string): ReadonlyArray<Fence> =>
+  fencesOf(page).filter((fence) => fence.language === language && fence.unchecked === undefined)
+
+/** All TypeScript of the pages but for what shows an example's own files. */
+const typescript = (): ReadonlyArray<Fence> =>
+  ["README.md", ...written]
+    .filter((page) => !page.startsWith("examples/"))
+    .flatMap((page) => blocksOf(page, "ts"))
+    .filter(({ file, page }) => file === undefined || page === "README.md")
+
 const isOurs = (name: string): boolean => name.startsWith("@helios-infra/")
 
 /** As it is asked for: a library in the version that is tested here. */
-const tested = (name: string): string => `${name}@${versionOf(name, recipes)}`
+const tested = (name: string): string => `${name}@${versionOf(name, "site")}`
 
 /** What the README's first `npm install` asks for, of ours and of others. */
 export const asked = (): { readonly ours: ReadonlyArray<string>; readonly libraries: ReadonlyArray<string> } => {
@@ -30,8 +42,8 @@ export const asked = (): { readonly ours: ReadonlyArray<string>; readonly librar
 
 /** What the code in the READMEs imports of others. */
 export const libraries = (): ReadonlyArray<string> => {
-  const code = readmes()
-    .flatMap((readme) => blocksOf(readme, "ts"))
+  const code = typescript()
+    .map((block) => block.code)
     .join("\n")
   const imported = Array.from(
     code.matchAll(/ from "((?:@[^"/]+\/)?[^"./][^"/:]*)(?:\/[^"]*)?"/g),
@@ -42,9 +54,9 @@ export const libraries = (): ReadonlyArray<string> => {
 
 /** The README's program that contains a text. */
 const program = (language: string, containing: string): string => {
-  const found = blocksOf("README.md", language).find((code) => code.includes(containing))
+  const found = blocksOf("README.md", language).find(({ code }) => code.includes(containing))
   if (found === undefined) throw new Error(`README.md has no block of ${language} with ${containing}`)
-  return found
+  return found.code
 }
 
 /** How many frames a video has, each of them decoded. */
@@ -77,12 +89,11 @@ export const render = async ({ folder }: Project, node: Node): Promise<Problems>
   return found
 }
 
-/** Writes every block of TypeScript of the READMEs to a file of its own. */
+/** Writes every block of TypeScript of the READMEs to a file of its own, where those of its page find it. */
 export const writeBlocks = ({ folder }: Project): ReadonlyArray<string> =>
-  readmes().flatMap((readme) =>
-    blocksOf(readme, "ts").map((code, index) => {
-      const file = `${readme.replaceAll("/", "_")}.${index + 1}.ts`
-      writeFileSync(join(folder, file), code)
-      return file
-    })
-  )
+  typescript().map((block) => {
+    const file = join(block.page.replaceAll("/", "_"), fileOf(block))
+    mkdirSync(dirname(join(folder, file)), { recursive: true })
+    writeFileSync(join(folder, file), block.code)
+    return file
+  })
