@@ -178,7 +178,10 @@ const resolveSource = Effect.fnUntraced(function* (given: Given): Effect.fn.Retu
 // plugins
 // ---------------------------------------------
 
-/** All plugins that there are for a configuration: ours, none of them loaded, and those that it names. */
+/**
+ * All plugins that there are for a configuration: ours, none of them loaded, and those that it names. One that is made of
+ * others, such as a worker of several workers, would be added here: it needs the registry to resolve those.
+ */
 const registryOf = Effect.fnUntraced(function* (
   { plugins = [] }: HeliosConfig,
   folder: string,

@@ -41,7 +41,7 @@ const sql: Source = {
   load: () => import("@helios-infra/repository-sql/SqlPlugin")
 }
 
-/** By kind and type. Types that combine others, such as a worker of several workers, have their place here too. */
+/** By kind and type. */
 export const sources: {
   readonly [K in Plugin.Kind]: { readonly [T in keyof FirstPartyOptions[K]]: Source }
 } = {
