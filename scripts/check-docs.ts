@@ -32,8 +32,12 @@ const compile = (blocks: ReadonlyArray<Fence>): ReadonlyArray<string> => {
     writeFileSync(file, fence.code)
   }
   const compilerOptions = {
-    ...{ allowJs: true, checkJs: true, noEmit: true },
-    ...{ noUnusedLocals: false, declaration: false, declarationMap: false }
+    allowJs: true,
+    checkJs: true,
+    noEmit: true,
+    noUnusedLocals: false,
+    declaration: false,
+    declarationMap: false
   }
   const project = { extends: join(root, "tsconfig.base.json"), compilerOptions, include: ["**/*.ts", "**/*.mjs"] }
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(project))
