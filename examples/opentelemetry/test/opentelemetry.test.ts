@@ -206,7 +206,12 @@ describe("the example", () => {
           active.sum?.dataPoints.map(({ asDouble }) => asDouble),
           active.sum?.dataPoints.map(() => 0)
         )
-        assert.strictEqual(metricOf(Telemetry.metrics.outputSize).unit, "By")
+        const bytes = metricOf(Telemetry.metrics.outputBytes)
+        assert.strictEqual(bytes.unit, "By")
+        assert.strictEqual(
+          one(bytes.sum?.dataPoints ?? []).asDouble,
+          named(names.attempt).reduce((sum, span) => sum + Number(span.attributes[attributes.outputSize]), 0)
+        )
         assert.strictEqual(one(metricOf(Telemetry.metrics.jobDuration).histogram?.dataPoints ?? []).count, 1)
 
         const told = one(

@@ -116,8 +116,8 @@ export const metrics = {
   retries: "helios.attempt.retries",
   /** Attempts that were told to come again, for the platform is full, a counter; by `helios.worker.adapter`. */
   throttles: "helios.attempt.throttles",
-  /** The sizes of accepted outputs, a histogram in bytes, whose sum is all there was; by `helios.worker.adapter`. */
-  outputSize: "helios.output.size",
+  /** Bytes of accepted outputs, a counter; by `helios.worker.adapter`. */
+  outputBytes: "helios.output.io",
   /** Frames of accepted chunks, a counter; by `helios.worker.adapter`. */
   outputFrames: "helios.output.frames",
   /** How long making one file took, the time in which chunks were waited for included, a histogram in milliseconds. */
@@ -130,9 +130,6 @@ export const metrics = {
 export const durationBoundaries: ReadonlyArray<number> = [
   10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000
 ]
-
-/** The upper bounds of the buckets of sizes, in bytes: 16 KiB to 4 GiB. */
-export const sizeBoundaries: ReadonlyArray<number> = Array.from({ length: 10 }, (_, i) => 2 ** (14 + 2 * i))
 
 /** Attributes of a metric; exporters of Effect's read its unit from the one called `unit`. */
 type Series = Readonly<Record<string, string>>
@@ -169,11 +166,8 @@ export const metric = {
       ...of("{throttle}", "Attempts that were told to come again", series),
       incremental: true
     }),
-  outputSize: (series: Series): Metric.Histogram<number> =>
-    Metric.histogram(metrics.outputSize, {
-      ...of("By", "The sizes of accepted outputs", series),
-      boundaries: sizeBoundaries
-    }),
+  outputBytes: (series: Series): Metric.Counter<number> =>
+    Metric.counter(metrics.outputBytes, { ...of("By", "Bytes of accepted outputs", series), incremental: true }),
   outputFrames: (series: Series): Metric.Counter<number> =>
     Metric.counter(metrics.outputFrames, { ...of("{frame}", "Frames of accepted chunks", series), incremental: true }),
   stitchDuration: (series: Series): Metric.Histogram<number> =>

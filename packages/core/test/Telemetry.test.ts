@@ -672,14 +672,13 @@ describe("metrics", () => {
           "helios.attempt.throttles{helios.worker.adapter=fake}": 1,
           "helios.attempt.retries{error.type=Throttled,helios.worker.adapter=fake}": 1,
           "helios.attempt.retries{error.type=RenderFailed,helios.worker.adapter=fake}": 1,
-          "helios.output.size{helios.worker.adapter=fake}": 3,
+          "helios.output.io{helios.worker.adapter=fake}": 300,
           "helios.output.frames{helios.worker.adapter=fake}": 30,
           "helios.stitch.duration{helios.outcome=completed}": 1,
           "helios.stitch.tail.duration{}": 1
         })
         const sum = sums()
         assert.strictEqual(sum["helios.attempt.duration{helios.outcome=accepted,helios.worker.adapter=fake}"], 3000)
-        assert.strictEqual(sum["helios.output.size{helios.worker.adapter=fake}"], 300)
         // Chunk 0 begins at once and again when it was told to, 1 at 4 s and again when its second is over but 2 has the
         // slot, 2 at 5 s.
         assert.strictEqual(sum["helios.chunk.queue.duration{helios.worker.adapter=fake}"], 4000 + 5000)

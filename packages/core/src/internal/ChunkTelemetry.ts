@@ -157,11 +157,11 @@ type States = Record<"pending" | "running" | "retrying" | "accepted", number>
 
 const noChunks = (): States => ({ pending: 0, running: 0, retrying: 0, accepted: 0 })
 
-/** Metrics. How many chunks there are in which state is told by `flush`, the rest at once. */
+/** Metrics. What happens to every chunk is only noted, and told by `flush` for many of them at a time. */
 const makeCounts = (context: Context.Context<never>, adapter: string) => {
   const series = { [attributes.adapter]: adapter }
   const queueDuration = metric.queueDuration(series)
-  const outputSize = metric.outputSize(series)
+  const outputBytes = metric.outputBytes(series)
   const outputFrames = metric.outputFrames(series)
   const accepted = metric.attemptDuration({ ...series, [attributes.outcome]: "accepted" })
   const chunks = {
@@ -171,17 +171,25 @@ const makeCounts = (context: Context.Context<never>, adapter: string) => {
     accepted: metric.chunks("accepted")
   }
   const states = noChunks()
-  let told = noChunks()
+  const told = noChunks()
+  const waits: Array<number> = []
+  const durations: Array<number> = []
   let frames = 0
+  let bytes = 0
 
   const flush = (): void => {
     for (const state of ["pending", "running", "retrying", "accepted"] as const) {
       const change = states[state] - told[state]
       if (change !== 0) chunks[state].updateUnsafe(change, context)
+      told[state] = states[state]
     }
-    told = { ...states }
-    if (frames > 0) outputFrames.updateUnsafe(frames, context)
-    frames = 0
+    for (const wait of waits) queueDuration.updateUnsafe(wait, context)
+    for (const duration of durations) accepted.updateUnsafe(duration, context)
+    if (durations.length > 0) {
+      outputFrames.updateUnsafe(frames, context)
+      outputBytes.updateUnsafe(bytes, context)
+    }
+    waits.length = durations.length = frames = bytes = 0
   }
 
   const failed = (
@@ -202,7 +210,7 @@ const makeCounts = (context: Context.Context<never>, adapter: string) => {
     started: (state: "pending" | "retrying", waitedMs: number): void => {
       states[state]--
       states.running++
-      queueDuration.updateUnsafe(waitedMs, context)
+      waits.push(waitedMs)
     },
     ended: (chunk: Chunk, durationMs: number, ending: Ending, next: Next): void => {
       states.running--
@@ -210,8 +218,8 @@ const makeCounts = (context: Context.Context<never>, adapter: string) => {
       if (ending.outcome !== "accepted") return failed(durationMs, ending, next)
       states.accepted++
       frames += chunk.frameCount
-      accepted.updateUnsafe(durationMs, context)
-      outputSize.updateUnsafe(ending.output.bytes, context)
+      bytes += ending.output.bytes
+      durations.push(durationMs)
     },
     flush,
     /** None of this run's chunks are under way any more. */
