@@ -67,7 +67,7 @@ export const problemsIn = (opened: string, one: Package, packages: ReadonlyArray
   for (const file of wanted) if (!has.has(file)) found.push(`${file} is missing`)
   for (const file of files) {
     if (!wanted.has(file) && !isData(file))
-      found.push(`${file} is no user's business, or left from a source that is gone`)
+      found.push(`${file} is no user's business, or left from a source that is gone: then remove dist and build`)
     if (looksLikeATest.test(file)) found.push(`${file} is for tests or builds`)
     const text = read(file)
     for (const trace of traces) if (text.includes(trace)) found.push(`${file} names a folder of this machine: ${trace}`)
