@@ -21,7 +21,7 @@ afterAll(async () => (await server)?.close())
 export const sshd = Effect.promise(() => server ?? Promise.reject(new Error(missing)))
 
 /** The processes that run in a folder. */
-export const processesIn = (dir: string): ReadonlyArray<{ readonly pid: number; readonly args: string }> =>
+const processesIn = (dir: string): ReadonlyArray<{ readonly pid: number; readonly args: string }> =>
   readdirSync("/proc").flatMap((name) => {
     try {
       if (!/^\d+$/.test(name) || readlinkSync(`/proc/${name}/cwd`) !== dir) return []
@@ -31,6 +31,10 @@ export const processesIn = (dir: string): ReadonlyArray<{ readonly pid: number; 
       return []
     }
   })
+
+/** How many commands of tests run in a folder; the pauses of the script that watches them are none. */
+export const renderingIn = (dir: string): number =>
+  processesIn(dir).filter(({ args }) => args.startsWith("sleep ") && args !== "sleep 0.1 ").length
 
 /** A folder for one test, as if on the other machine. */
 export const folder = Effect.acquireRelease(
@@ -65,7 +69,7 @@ const rigIn = (dir: string): WorkerAdapterContract.PlainRig => ({
     ...(await fs.readdir(dir)),
     ...(await fs.readdir("/tmp")).filter((name) => name.startsWith("helios-ssh-"))
   ],
-  running: () => processesIn(dir).filter(({ args }) => args.startsWith("sleep ")).length
+  running: () => renderingIn(dir)
 })
 
 /** An adapter for one test. */

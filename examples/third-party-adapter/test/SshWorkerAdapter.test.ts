@@ -22,8 +22,7 @@ const farm = Effect.fnUntraced(function* (host: string = "farm") {
   return { configFile, folder, reap, run, signals }
 })
 
-const running = (folder: string) =>
-  Effect.sync(() => Farm.processesIn(folder).filter(({ args }) => args.startsWith("sleep ")).length)
+const running = (folder: string) => Effect.sync(() => Farm.renderingIn(folder))
 
 const until = <E>(condition: Effect.Effect<boolean, E>) =>
   condition.pipe(
