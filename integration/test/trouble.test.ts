@@ -184,7 +184,7 @@ describe("a job on one machine", () => {
   it.live("keeps its memory whatever a chunk prints", () =>
     Effect.gen(function* () {
       const before = process.memoryUsage.rss()
-      const flood = `head -c 200000000 /dev/zero | tr "\\\\0" x; head -c 2000000 /dev/zero | tr "\\\\0" "\\\\n"; ${render({ output: '"$0"' })}`
+      const flood = `head -c 600000000 /dev/zero | tr "\\\\0" x; head -c 2000000 /dev/zero | tr "\\\\0" "\\\\n"; ${render({ output: '"$0"' })}`
       let most = 0
       const watch = Effect.sync(() => (most = Math.max(most, process.memoryUsage.rss()))).pipe(
         Effect.andThen(Effect.sleep("50 millis")),
@@ -192,7 +192,8 @@ describe("a job on one machine", () => {
       )
       const ran = yield* Effect.raceFirst(run(chunk1(flood)), watch)
       assert.isUndefined(ran.error)
-      assert.isBelow((most - before) / 2 ** 20, 100)
+      // A third of what was printed: the collector takes its time, the more so in a process that has run other tests.
+      assert.isBelow((most - before) / 2 ** 20, 200)
     })
   )
 
