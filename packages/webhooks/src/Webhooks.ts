@@ -164,6 +164,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const run = yield* FiberMap.runtime(fibers)()
   const closing = Deferred.makeUnsafe<void>()
   const lanes = new Map<string, Lane>()
+  /** Lanes whose place somebody else sees to: none of them begins meanwhile, and none forgets its place. */
+  const held = new Set<string>()
   const gates = new Map<string, Gate>()
   const holder = `${(yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)).toString(36)}-${yield* Clock.currentTimeMillis}`
 
@@ -377,7 +379,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
         RepositoryError: ({ message, reason }) => {
           switch (reason._tag) {
             case "NotFound":
-              return Effect.as(forget(jobId, target), Infinity)
+              return Effect.as(
+                held.has(nameOf(jobId, target.endpoint.id)) ? Effect.void : forget(jobId, target),
+                Infinity
+              )
             case "Corrupt":
             case "NewerVersion":
               return Effect.as(Effect.logError(`no webhooks of job ${jobId} are sent: ${message}`), Infinity)
@@ -400,7 +405,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       known.wanted = Math.max(known.wanted, revision)
       return
     }
-    if (isClosing()) return
+    if (isClosing() || held.has(name)) return
     const own: Lane = { wanted: revision }
     lanes.set(name, own)
     run(
@@ -474,6 +479,13 @@ const make = Effect.fnUntraced(function* (options: Options) {
       return FiberMap.remove(fibers, name)
     })
 
+  const hold = <A, E>(names: ReadonlyArray<string>, use: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => names.forEach((name) => held.add(name))),
+      () => use,
+      () => Effect.sync(() => names.forEach((name) => held.delete(name)))
+    )
+
   /** What will be lost with a job that is deleted: the places of what is due, by endpoint. */
   const dueOf = (jobId: string, { endpoint, since }: Target) =>
     Effect.suspend(() => {
@@ -511,8 +523,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
     delete: Effect.fnUntraced(function* (jobId) {
       const targets = yield* Effect.orElseSucceed(targetsOf(jobId), (): ReadonlyArray<Target> => [])
       const due = yield* Effect.forEach(targets, (target) => dueOf(jobId, target))
-      yield* repository.delete(jobId)
-      yield* Effect.forEach(targets, (target, index) =>
+      const names = targets.map(({ endpoint }) => nameOf(jobId, endpoint.id))
+      const drop = Effect.forEach(targets, (target, index) =>
         Effect.gen(function* () {
           const { id } = target.endpoint
           yield* stop(nameOf(jobId, id))
@@ -520,11 +532,17 @@ const make = Effect.fnUntraced(function* (options: Options) {
             Effect.flatMap(cursors.cursorKey(id, jobId), (key) => cursors.loadCursor(store, key)),
             () => undefined
           )
-          const events = due[index]?.filter((revision) => revision > (cursor?.revision ?? 0)).length ?? 0
           yield* forget(jobId, target)
-          if (events > 0) yield* tell({ _tag: "Deleted", endpoint: id, jobId, events })
+          return { endpoint: id, events: due[index]?.filter((place) => place > (cursor?.revision ?? 0)).length ?? 0 }
         })
       )
+      const lost = yield* hold(names, Effect.andThen(repository.delete(jobId), drop)).pipe(
+        // Not deleted: what came meanwhile is still to be sent.
+        Effect.onError(() => Effect.sync(() => begin(jobId, 0)))
+      )
+      for (const { endpoint, events } of lost) {
+        if (events > 0) yield* tell({ _tag: "Deleted", endpoint, jobId, events })
+      }
     })
   })
 
@@ -535,16 +553,21 @@ const make = Effect.fnUntraced(function* (options: Options) {
     sweep(({ owner, status }) => elsewhere || status !== "running" || owner === "dead" || owner === "none")
   )
 
-  const resend: Webhooks["Service"]["resend"] = Effect.fn("Webhooks.resend")(function* (jobId, { endpoint, sequence }) {
-    yield* stop(nameOf(jobId, endpoint))
-    const key = yield* cursors.cursorKey(endpoint, jobId)
-    const cursor = yield* cursors.loadCursor(store, key)
-    if (cursor !== undefined) {
+  const resend: Webhooks["Service"]["resend"] = Effect.fn("Webhooks.resend")((jobId, { endpoint, sequence }) => {
+    const name = nameOf(jobId, endpoint)
+    const back = Effect.gen(function* () {
+      yield* stop(name)
+      const key = yield* cursors.cursorKey(endpoint, jobId)
+      const cursor = yield* cursors.loadCursor(store, key)
+      if (cursor === undefined) return
       // Of any run: only its place counts.
-      const back = { revision: sequence - 1, run: Number.MAX_SAFE_INTEGER, atRest: false }
-      yield* cursors.saveCursor(store, key, { ...cursor, ...back, holder })
-    }
-    begin(jobId, 0)
+      const place = { revision: sequence - 1, run: Number.MAX_SAFE_INTEGER, atRest: false }
+      yield* cursors.saveCursor(store, key, { ...cursor, ...place, holder })
+    })
+    return Effect.ensuring(
+      hold([name], back),
+      Effect.sync(() => begin(jobId, 0))
+    )
   })
 
   const reopen: Webhooks["Service"]["reopen"] = Effect.fn("Webhooks.reopen")(function* (endpoint) {

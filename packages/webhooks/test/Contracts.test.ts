@@ -1,5 +1,6 @@
 /** The repository that webhooks listen to is as good as the one that it was, also while its receiver hangs. */
-import { FileJobRepository } from "@helios-infra/adapter-local/promise"
+import { FileJobRepository } from "@helios-infra/adapter-local"
+import { FileJobRepository as FileJobRepositoryClass } from "@helios-infra/adapter-local/promise"
 import { JobRepository } from "@helios-infra/core"
 import { jobRepositoryContract } from "@helios-infra/testkit"
 import { WebhookCursors, Webhooks, WebhookSignature } from "@helios-infra/webhooks"
@@ -32,9 +33,27 @@ const hung = Effect.map(WebhookSignature.newSecret, (secret) =>
 )
 jobRepositoryContract("a repository with webhooks", Layer.orDie(Layer.unwrap(hung)))
 
+/** What another process would open: a sender of its own over the same folder. */
+const stored = Effect.map(Effect.sync(place), (dir) =>
+  Layer.orDie(
+    Layer.unwrap(
+      Effect.map(WebhookSignature.newSecret, (secret) =>
+        Webhooks.layer({ endpoints: [{ id: "hung", url: "https://hung.example", secrets: [secret] }], drain: 0 }).pipe(
+          Layer.provide([
+            FileJobRepository.layer({ dir }),
+            Layer.fresh(WebhookCursors.layerMemory),
+            FakeClient.make(() => Effect.never).layer
+          ])
+        )
+      )
+    )
+  )
+)
+jobRepositoryContract("a repository with webhooks, in a folder", stored, { crossProcess: true, patience: "30 seconds" })
+
 const plain = () => {
   const webhooks = new Promises.Webhooks({
-    repository: new FileJobRepository(place()),
+    repository: new FileJobRepositoryClass(place()),
     endpoints: [{ id: "dead", url: "http://127.0.0.1:1", secrets: [Promises.newSecret()] }],
     report: () => {},
     drain: 0

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { JobManager, JobRepository, WholeJobRepository, type JobState } from "@helios-infra/core"
 import { FakeMachine } from "@helios-infra/testkit"
 import { WebhookCursors, WebhookEndpoint, Webhooks, WebhookSignature } from "@helios-infra/webhooks"
-import { Context, Deferred, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as FakeClient from "./FakeClient.ts"
 import * as Jobs from "./Jobs.ts"
@@ -590,6 +590,84 @@ describe("Webhooks", () => {
       assert.deepStrictEqual(client.taken().slice(5), ["4 job.chunk.accepted", "6 job.completed"])
       const ids = client.sent.map(({ event }) => event.id)
       assert.deepStrictEqual(ids.slice(5), ids.slice(3, 5))
+    })
+  )
+
+  it.effect("send again what a run that begins meanwhile would pass over", () =>
+    Effect.gen(function* () {
+      const kept = yield* makeKept()
+      const cursors = Context.get(kept, WebhookCursors.WebhookCursors)
+      const reached = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      let resending = false
+      const slow = WebhookCursors.WebhookCursors.of({
+        ...cursors,
+        set: (key, text) =>
+          resending
+            ? Effect.andThen(
+                Deferred.succeed(reached, undefined),
+                Effect.andThen(Deferred.await(release), cursors.set(key, text))
+              )
+            : cursors.set(key, text)
+      })
+      const client = FakeClient.make()
+      const { jobs, webhooks } = yield* start(Context.add(kept, WebhookCursors.WebhookCursors, slow), client)
+      yield* jobs.create("job", Jobs.created(1))
+      yield* Jobs.write(jobs, "job", (run) => [Jobs.started(run), Jobs.ended(run, "paused")])
+      yield* settle
+      const before = client.taken()
+      resending = true
+      const fiber = yield* Effect.forkChild(webhooks.resend("job", { endpoint: "shop", sequence: 2 }))
+      yield* Deferred.await(reached)
+      yield* Jobs.write(jobs, "job", (run) => [Jobs.started(run), Jobs.ended(run, "paused")])
+      yield* settle
+      resending = false
+      yield* Deferred.succeed(release, undefined)
+      yield* Fiber.join(fiber)
+      yield* settle
+      assert.deepStrictEqual(before, ["1 job.created", "2 job.started", "3 job.paused"])
+      assert.deepStrictEqual(client.taken().slice(3), [
+        "2 job.started",
+        "3 job.paused",
+        "4 job.resumed",
+        "5 job.paused"
+      ])
+    })
+  )
+
+  it.effect("report as lost with a job what was not sent, and nothing else, however long the reports take", () =>
+    Effect.gen(function* () {
+      const kept = yield* makeKept()
+      const reading = yield* Deferred.make<void>()
+      const repository = Context.get(kept, JobRepository.JobRepository)
+      let isDeleted = false
+      // A lane that reads when the job is deleted finds out before it is stopped.
+      const told = JobRepository.JobRepository.of({
+        ...repository,
+        delete: (id) =>
+          Effect.andThen(
+            repository.delete(id),
+            Effect.andThen(
+              Effect.sync(() => (isDeleted = true)),
+              settle
+            )
+          ),
+        changes: (id, after) =>
+          Stream.concat(
+            Stream.drain(Stream.fromEffect(Deferred.await(reading))),
+            Stream.suspend(() => repository.read(id, isDeleted ? 0 : after))
+          )
+      })
+      const { made, report } = reports()
+      const client = FakeClient.make()
+      const { jobs } = yield* start(Context.add(kept, JobRepository.JobRepository, told), client, { report })
+      yield* jobs.create("job", Jobs.created(2))
+      yield* Jobs.write(jobs, "job", (run) => [Jobs.started(run), Jobs.accepted(0)])
+      yield* settle
+      assert.lengthOf(client.sent, 3)
+      yield* Effect.all([jobs.delete("job"), Deferred.succeed(reading, undefined)], { concurrency: "unbounded" })
+      yield* settle
+      assert.deepStrictEqual(made, [])
     })
   )
 
