@@ -13,6 +13,9 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as CloudRunAdapter from "./CloudRunAdapter.ts"
 
+// What is the same for every worker with HTTP.
+const { connectTimeout, headers, idleTimeout, jobDefUrl, maxConcurrency } = HttpPlugin.WorkerConfig.fields
+
 const atLeastOne = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
 /** The options of {@link worker}: `CloudRunAdapter.ServiceOptions`, with variables in place of secrets. */
@@ -32,29 +35,18 @@ export const WorkerConfig = Schema.Struct({
     description:
       "Secrets that the worker itself knows, beside the ID token, by the variables that hold them. Default: none."
   }),
-  headers: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)).annotateKey({
-    description: "Headers beside those of the protocol, the same for every request. Not for secrets: traces show them."
-  }),
+  headers,
   concurrency: Schema.optionalKey(atLeastOne).annotateKey({
     description: "How many attempts at once suit it when nobody says. Default: 100."
   }),
-  maxConcurrency: Schema.optionalKey(atLeastOne).annotateKey({
-    description: "How many attempts at once it can take at most. Default: no limit."
-  }),
+  maxConcurrency,
   maxDuration: Schema.optionalKey(Plugin.Duration).annotateKey({
     description:
       "How long the service lets a request take, its --timeout. Default: 60 minutes, the longest that there is."
   }),
-  idleTimeout: Schema.optionalKey(Plugin.Duration).annotateKey({
-    description: "How long a worker that sends events can be silent before it counts as gone. Default: 30 seconds."
-  }),
-  connectTimeout: Schema.optionalKey(Plugin.Duration).annotateKey({
-    description: "How long a connection may take to come about. Default: 10 seconds."
-  }),
-  jobDefUrl: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
-    description:
-      "Where the worker reads the job file of jobs that have no storage: an https URL, or a path that it knows."
-  })
+  idleTimeout,
+  connectTimeout,
+  jobDefUrl
 })
 
 /** Chunks on Google Cloud Run. */

@@ -84,8 +84,8 @@ export const attributes = {
   stitchedBy: "helios.stitch.by",
   /**
    * How it ended. A run: `completed`, `failed`, `cancelled`, `paused`. A chunk: `accepted`, `failed`, `interrupted`. An
-   * attempt: `accepted`, `failed`, `interrupted`, `not-stopped`. Anything else: `completed`, `failed`, `interrupted`; on
-   * workers also `cancelled`.
+   * attempt at a chunk: `accepted`, `failed`, `interrupted`, `not-stopped`. Anything else, an attempt at the merge command
+   * too: `completed`, `failed`, `interrupted`; on workers also `cancelled`.
    */
   outcome: "helios.outcome",
   /** OpenTelemetry's own: the tag of the reason why it failed, such as `RenderFailed`; absent where it did not. */
@@ -136,55 +136,38 @@ type Series = Readonly<Record<string, string>>
 
 const of = (unit: string, description: string, series: Series) => ({ description, attributes: { ...series, unit } })
 
+const durations =
+  (name: string, description: string) =>
+  (series: Series): Metric.Histogram<number> =>
+    Metric.histogram(name, { ...of("ms", description, series), boundaries: durationBoundaries })
+
+const total =
+  (name: string, unit: string, description: string) =>
+  (series: Series): Metric.Counter<number> =>
+    Metric.counter(name, { ...of(unit, description, series), incremental: true })
+
 /** {@link metrics} as Effect's, for the values of their attributes that are given. */
 export const metric = {
   activeJobs: (): Metric.Counter<number> => Metric.counter(metrics.activeJobs, of("{job}", "Runs under way", {})),
-  jobDuration: (series: Series): Metric.Histogram<number> =>
-    Metric.histogram(metrics.jobDuration, {
-      ...of("ms", "How long runs took", series),
-      boundaries: durationBoundaries
-    }),
+  jobDuration: durations(metrics.jobDuration, "How long runs took"),
   chunks: (state: "pending" | "running" | "retrying" | "accepted"): Metric.Counter<number> =>
     Metric.counter(metrics.chunks, of("{chunk}", "Chunks of runs under way", { [attributes.chunkState]: state })),
-  queueDuration: (series: Series): Metric.Histogram<number> =>
-    Metric.histogram(metrics.queueDuration, {
-      ...of("ms", "How long chunks that were due waited for a slot", series),
-      boundaries: durationBoundaries
-    }),
-  attemptDuration: (series: Series): Metric.Histogram<number> =>
-    Metric.histogram(metrics.attemptDuration, {
-      ...of("ms", "How long attempts took", series),
-      boundaries: durationBoundaries
-    }),
-  retries: (series: Series): Metric.Counter<number> =>
-    Metric.counter(metrics.retries, {
-      ...of("{retry}", "Attempts that are followed by another one", series),
-      incremental: true
-    }),
-  throttles: (series: Series): Metric.Counter<number> =>
-    Metric.counter(metrics.throttles, {
-      ...of("{throttle}", "Attempts that were told to come again", series),
-      incremental: true
-    }),
-  outputBytes: (series: Series): Metric.Counter<number> =>
-    Metric.counter(metrics.outputBytes, { ...of("By", "Bytes of accepted outputs", series), incremental: true }),
-  outputFrames: (series: Series): Metric.Counter<number> =>
-    Metric.counter(metrics.outputFrames, { ...of("{frame}", "Frames of accepted chunks", series), incremental: true }),
-  stitchDuration: (series: Series): Metric.Histogram<number> =>
-    Metric.histogram(metrics.stitchDuration, {
-      ...of("ms", "How long making one file of the chunks took", series),
-      boundaries: durationBoundaries
-    }),
-  stitchTail: (series: Series): Metric.Histogram<number> =>
-    Metric.histogram(metrics.stitchTail, {
-      ...of("ms", "How long making one file took once the last chunk was accepted", series),
-      boundaries: durationBoundaries
-    })
+  queueDuration: durations(metrics.queueDuration, "How long chunks that were due waited for a slot"),
+  attemptDuration: durations(metrics.attemptDuration, "How long attempts took"),
+  retries: total(metrics.retries, "{retry}", "Attempts that are followed by another one"),
+  throttles: total(metrics.throttles, "{throttle}", "Attempts that were told to come again"),
+  outputBytes: total(metrics.outputBytes, "By", "Bytes of accepted outputs"),
+  outputFrames: total(metrics.outputFrames, "{frame}", "Frames of accepted chunks"),
+  stitchDuration: durations(metrics.stitchDuration, "How long making one file of the chunks took"),
+  stitchTail: durations(metrics.stitchTail, "How long making one file took once the last chunk was accepted")
 } as const
 
-/** What `error.type` says of an error: the tag of its reason, where it has one, else its own. */
+/** What `error.type` says of an error: its reason, a word or the tag of one, where it has one; else its own tag. */
 export const errorType = (error: unknown): string => {
-  if (Predicate.hasProperty(error, "reason") && hasTag(error.reason)) return error.reason._tag
+  if (Predicate.hasProperty(error, "reason")) {
+    if (hasTag(error.reason)) return error.reason._tag
+    if (hasTag(error) && Predicate.isString(error.reason)) return error.reason
+  }
   return hasTag(error) ? error._tag : "Defect"
 }
 

@@ -1,25 +1,14 @@
 /** What is measured around one operation, for the middleware of every service. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Telemetry from "../Telemetry.ts"
 
-/** How an operation ended, as `Telemetry.ending` says; of errors whose reason is a word, with that as `error.type`. */
-const ending = (exit: Exit.Exit<unknown, unknown>): Readonly<Record<string, string>> => {
-  const ended = Telemetry.ending(exit)
-  const error = Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Exit.findErrorOption(exit))
-  return Predicate.hasProperty(error, "reason") && Predicate.isString(error.reason)
-    ? { ...ended, [Telemetry.attributes.errorType]: error.reason }
-    : ended
-}
-
 /** How an operation ended, in a word: `completed`, `interrupted`, or the reason for which it failed. */
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {
-  const ended = ending(exit)
+  const ended = Telemetry.ending(exit)
   return ended[Telemetry.attributes.errorType] ?? ended[Telemetry.attributes.outcome] ?? ""
 }
 
@@ -55,7 +44,7 @@ export const makeMeter = (
     const outcome = outcomeOf(exit)
     const known = byOutcome.get(outcome)
     if (known !== undefined) return known
-    const made = Metric.withAttributes(duration, { ...attributes, ...ending(exit) })
+    const made = Metric.withAttributes(duration, { ...attributes, ...Telemetry.ending(exit) })
     byOutcome.set(outcome, made)
     return made
   }
