@@ -13,7 +13,6 @@
  * )
  * ```
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -186,13 +185,30 @@ export const limitConcurrency = (most: number): Middleware => {
     (execute) => {
       const slots = Semaphore.makeUnsafe(most)
       const atOnce = slots.withPermitsIfAvailable(1)
+      let queued = 0
+      const inTurn: typeof execute = (job, signal) => {
+        let isQueued = false
+        const enter = Effect.suspend(() => {
+          queued++
+          isQueued = true
+          return Effect.forkChild(beating(signal))
+        })
+        const leave = Effect.sync(() => {
+          if (isQueued) queued--
+          isQueued = false
+        })
+        return Effect.ensuring(
+          Effect.flatMap(enter, (beats) =>
+            slots.withPermit(Effect.andThen(Effect.andThen(leave, Fiber.interrupt(beats)), execute(job, signal)))
+          ),
+          leave
+        )
+      }
       return (job, signal) =>
-        Effect.flatMap(atOnce(execute(job, signal)), (done) =>
-          Option.isSome(done)
-            ? Effect.succeed(done.value)
-            : Effect.flatMap(Effect.forkChild(beating(signal)), (waiting) =>
-                slots.withPermit(Effect.andThen(Fiber.interrupt(waiting), execute(job, signal)))
-              )
+        Effect.flatMap(
+          // A free slot is for who waits already.
+          Effect.suspend(() => (queued > 0 ? Effect.succeedNone : atOnce(execute(job, signal)))),
+          (done) => (Option.isSome(done) ? Effect.succeed(done.value) : Effect.suspend(() => inTurn(job, signal)))
         )
     },
     (info) => ({
@@ -212,12 +228,7 @@ export const limitRate = (rate: Limits.Rate): Middleware => {
   Limits.checkCount("most", rate.most)
   return around((execute) => {
     const turn = Limits.makeTurns(rate)
-    return (job, signal) =>
-      Clock.clockWith((clock) => {
-        const waits = turn(clock.currentTimeMillisUnsafe())
-        if (waits <= 0) return execute(job, signal)
-        return Effect.andThen(Effect.raceFirst(Effect.sleep(waits), beating(signal)), execute(job, signal))
-      })
+    return (job, signal) => Effect.andThen(Effect.raceFirst(turn, beating(signal)), execute(job, signal))
   })
 }
 

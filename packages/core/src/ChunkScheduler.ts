@@ -31,6 +31,7 @@ import type { JobEvent } from "./JobEvent.ts"
 import type { Chunk } from "./JobSpec.ts"
 import * as OutputCheck from "./OutputCheck.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
+import * as Telemetry from "./Telemetry.ts"
 import * as TraceContext from "./TraceContext.ts"
 import * as VideoFormat from "./VideoFormat.ts"
 import type { OutputRef, WorkerJob, WorkerSignal } from "./WorkerAdapter.ts"
@@ -201,7 +202,6 @@ const renderAll = Effect.fnUntraced(function* (
   let format = options.format ?? {}
   let lastSuccess = now()
   const beganAt = lastSuccess
-  const { spans } = telemetry
   telemetry.added(chunks.length)
 
   const entryOf = (chunk: Chunk, dueAt: number): Entry => ({
@@ -283,7 +283,6 @@ const renderAll = Effect.fnUntraced(function* (
         case "Assigned": {
           const { _tag, ...assigned } = signal
           signs.workerId = assigned.workerId ?? signs.workerId
-          if (span !== undefined && assigned.workerId !== undefined) spans?.assigned(span, assigned.workerId)
           emit({ _tag: "AttemptAssigned", chunk: chunk.id, attempt, ...assigned })
           break
         }
@@ -306,9 +305,8 @@ const renderAll = Effect.fnUntraced(function* (
       (result) => {
         asked = "output check"
         signs.workerId = result.workerId ?? signs.workerId
-        if (span === undefined || spans === undefined) return outputCheck.check(job, result)
-        if (result.workerId !== undefined) spans.assigned(span, result.workerId)
-        return spans.checking(outputCheck.check(job, result))
+        const check = outputCheck.check(job, result)
+        return span === undefined ? check : Telemetry.withSpan(Telemetry.spans.check)(check)
       }
     )
     return Effect.catchDefect(checked, (defect) =>
@@ -377,7 +375,9 @@ const renderAll = Effect.fnUntraced(function* (
             })
           })
         }
-        return spans === undefined ? begin(undefined) : Effect.flatMap(spans.begin(chunk, entry.attempts), begin)
+        return telemetry.begin === undefined
+          ? begin(undefined)
+          : Effect.flatMap(telemetry.begin(chunk, entry.attempts), begin)
       })
     })
 
@@ -388,6 +388,7 @@ const renderAll = Effect.fnUntraced(function* (
     interrupted: boolean
   ): Effect.Effect<Verdict> => {
     const { attempts, chunk } = entry
+    const traced = span === undefined ? undefined : { span, workerId: signs.workerId }
     const text = signs.log.text()
     const log = text === undefined ? undefined : { log: text }
     let error: WorkerError | undefined
@@ -397,7 +398,7 @@ const renderAll = Effect.fnUntraced(function* (
         lastSuccess = now()
         const durationMs = lastSuccess - startedAt
         const by = signs.workerId === undefined ? undefined : { workerId: signs.workerId }
-        telemetry.ended(chunk, durationMs, { outcome: "accepted", output: exit.value }, "done", span)
+        telemetry.ended(chunk, durationMs, { outcome: "accepted", output: exit.value }, "done", traced)
         emit({
           _tag: "ChunkAccepted",
           chunk: chunk.id,
@@ -420,7 +421,7 @@ const renderAll = Effect.fnUntraced(function* (
     }
     const how = signs.notStopped !== undefined ? "not-stopped" : error === undefined ? "interrupted" : "failed"
     const tell = (next: ChunkTelemetry.Next) =>
-      telemetry.ended(chunk, now() - startedAt, { outcome: how, error }, next, span)
+      telemetry.ended(chunk, now() - startedAt, { outcome: how, error }, next, traced)
     const ended = {
       _tag: "AttemptEnded",
       chunk: chunk.id,

@@ -154,9 +154,10 @@ const execute = Effect.fnUntraced(function* (
   const commit = Effect.fnUntraced(function* (events: ReadonlyArray<ChunkScheduler.ChunkEvent>) {
     Deferred.doneUnsafe(begun, Effect.void)
     // Before the append: one that fails may have been written after all.
+    const before = kept.length
     for (const event of events) if (event._tag === "ChunkAccepted") kept.push(event.output.location)
     yield* append(events)
-    lastAcceptedAt = clock.currentTimeMillisUnsafe()
+    if (kept.length > before) lastAcceptedAt = clock.currentTimeMillisUnsafe()
     prefix.grow()
   })
 

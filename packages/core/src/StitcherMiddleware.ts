@@ -128,7 +128,9 @@ export const limitTime = (limit: Duration.Input): Middleware => {
     (stitch) => (request) =>
       Effect.suspend(() => {
         const complete = Deferred.makeUnsafe<void>()
-        const inputs = Stream.ensuring(request.inputs, Deferred.succeed(complete, undefined))
+        const inputs = Stream.tap(request.inputs, ({ index }) =>
+          index === request.total - 1 ? Deferred.succeed(complete, undefined) : Effect.void
+        )
         const tooLate = Deferred.await(complete).pipe(Effect.andThen(Effect.sleep(most)), Effect.andThen(late))
         return Effect.raceFirst(stitch({ ...request, inputs }), tooLate)
       })

@@ -368,6 +368,44 @@ describe("AdapterMiddleware.limitRate", () => {
   )
 })
 
+describe("AdapterMiddleware.limits", () => {
+  it.effect("let nobody go past those who wait", () =>
+    Effect.gen(function* () {
+      const order: Array<number> = []
+      const adapter = AdapterMiddleware.limitConcurrency(1)(
+        adapterOf((job) =>
+          Effect.andThen(
+            Effect.sync(() => order.push(WorkerAdapter.chunkId(job) ?? -1)),
+            Effect.as(Effect.sleep("1 second"), result)
+          )
+        )
+      )
+      const many = Effect.forEach([0, 0, 0], (chunk) => run(adapter, chunk))
+      yield* Effect.forkChild(many, { startImmediately: true })
+      yield* Effect.forkChild(run(adapter, 1), { startImmediately: true })
+      for (let second = 0; second < 5; second++) yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(order, [0, 1, 0, 0])
+    })
+  )
+
+  it.effect("keep no turn for who has gone", () =>
+    Effect.gen(function* () {
+      const adapter = AdapterMiddleware.limitRate({ most: 1, per: "1 minute" })(adapterOf())
+      yield* run(adapter)
+      const gone = yield* Effect.forEach([1, 2, 3], (chunk) =>
+        Effect.forkChild(run(adapter, chunk), { startImmediately: true })
+      )
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interruptAll(gone)
+      const next = yield* Effect.forkChild(run(adapter, 4), { startImmediately: true })
+      yield* TestClock.adjust("58 seconds")
+      assert.isUndefined(next.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      assert.isDefined(next.pollUnsafe())
+    })
+  )
+})
+
 describe("AdapterMiddleware.limitTime", () => {
   it.effect("stops what takes longer, and says so", () =>
     Effect.gen(function* () {

@@ -164,6 +164,19 @@ describe("StitcherMiddleware.limitTime", () => {
     })
   )
 
+  it.effect("does not count from when a first look at the chunks ends", () =>
+    Effect.gen(function* () {
+      const looks: Stitcher = {
+        stitch: (request) => Effect.andThen(Stream.runHead(request.inputs), stitcherOf().stitch(request))
+      }
+      const { stitch } = StitcherMiddleware.limitTime("1 minute")(looks)
+      const last = Stream.fromEffect(Effect.as(Effect.sleep("1 hour"), chunk(1)))
+      const joining = yield* Effect.forkChild(stitch(request(Stream.concat(Stream.succeed(chunk(0)), last))))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(joining)).frames, 20)
+    })
+  )
+
   it.effect("counts once for inputs that are read twice", () =>
     Effect.gen(function* () {
       const twice: Stitcher = {

@@ -215,7 +215,7 @@ describe("spans", () => {
           "  helios.stitch interrupted unset",
           "  helios.chunk 0 interrupted unset",
           "    helios.attempt 1 interrupted unset",
-          "  helios.chunk 1 failed error",
+          "  helios.chunk 1 failed Refused error",
           "    helios.attempt 1 failed Refused error"
         ])
         const [job] = named(spans.job)
@@ -310,6 +310,23 @@ describe("spans", () => {
         yield* Fiber.join(running)
         assert.deepStrictEqual(tree().slice(0, 1), ["helios.job 1 paused unset"])
         assert.include(tree(), "    helios.attempt 1 not-stopped unset")
+      })
+    )
+  })
+
+  it.effect("of attempts that ran out of time are errors where something of them may still run as well", () => {
+    const machine = Fakes.machine(({ signal }) =>
+      Effect.onInterrupt(Effect.sleep("1 hour"), () =>
+        Effect.sync(() => signal({ _tag: "NotStopped", detail: "it runs on" }))
+      )
+    )
+    return recording({ machine }, (jobs, { tree }) =>
+      Effect.gen(function* () {
+        yield* film(jobs, 1, { attemptTimeout: "2 seconds", retries: 0 })
+        assert.includeMembers(
+          [...tree()],
+          ["  helios.chunk 0 failed TimedOut error", "    helios.attempt 1 not-stopped TimedOut error"]
+        )
       })
     )
   })

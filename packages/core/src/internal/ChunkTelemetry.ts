@@ -2,16 +2,18 @@
  * What `ChunkScheduler` tells of itself beside its events: spans of chunks and attempts, metrics, and whose log entries
  * are whose. Knows nothing of what is scheduled when.
  *
- * Where nobody put a tracer into the context no span is made; what is counted costs a few additions for each chunk.
+ * Where nobody put a tracer into the context no span is made. What is counted is noted for each chunk, and told to metrics
+ * for many at a time.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import type { Chunk } from "../JobSpec.ts"
-import { annotations, attributes, metric, spans, withSpan } from "../Telemetry.ts"
+import { annotations, attributes, metric, spans } from "../Telemetry.ts"
 import * as TraceContext from "../TraceContext.ts"
 import type { OutputRef, WorkerAdapterInfo } from "../WorkerAdapter.ts"
 import type { WorkerError } from "../WorkerError.ts"
@@ -24,26 +26,16 @@ export type Ending =
 /** What becomes of the chunk: it is done with, left as it is when the run ends, or tried again after so many milliseconds. */
 export type Next = "done" | "left" | { readonly retryInMs: number }
 
-/** A span that was begun, and those of its chunk's that follow it. */
-interface ChunkSpan {
+/** An attempt's span, and what is known of its worker in the end. */
+export interface AttemptSpan {
   readonly span: Tracer.Span
-  attempts: number
-}
-
-/** The spans of attempts. */
-interface AttemptSpans {
-  /** Begins an attempt's span, and its chunk's where it is the first one. */
-  readonly begin: (chunk: Chunk, attempt: number) => Effect.Effect<Tracer.Span>
-  /** Says which worker it is. */
-  readonly assigned: (span: Tracer.Span, workerId: string) => void
-  /** Looks at an output, as a part of the attempt. */
-  readonly checking: <A, E, R>(check: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly workerId: string | undefined
 }
 
 /** What one run of the scheduler tells. */
 export interface ChunkTelemetry {
-  /** `undefined` where nobody records spans. */
-  readonly spans: AttemptSpans | undefined
+  /** Begins an attempt's span, and its chunk's where it is the first one; `undefined` where nobody records spans. */
+  readonly begin: ((chunk: Chunk, attempt: number) => Effect.Effect<Tracer.Span>) | undefined
   /** Where workers go on with the caller's trace when there are no spans of ours. */
   readonly trace: TraceContext.TraceContext | undefined
   /** Runs what belongs to an attempt. */
@@ -57,8 +49,8 @@ export interface ChunkTelemetry {
   readonly added: (chunks: number) => void
   /** A chunk got its slot, for the first time or again, after it had waited. */
   readonly started: (state: "pending" | "retrying", waitedMs: number) => void
-  readonly ended: (chunk: Chunk, durationMs: number, ending: Ending, next: Next, span: Tracer.Span | undefined) => void
-  /** Brings what is counted up to date; nothing but that is done for each chunk. */
+  readonly ended: (chunk: Chunk, durationMs: number, ending: Ending, next: Next, span: AttemptSpan | undefined) => void
+  /** Tells the metrics what was noted since the last time. */
   readonly flush: () => void
   /** Ends what is open: chunks that nobody goes on with in this run. */
   readonly close: () => void
@@ -73,7 +65,7 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const own = { [attributes.jobId]: jobId, [attributes.run]: run }
   const counts = makeCounts(context, info.name)
-  const open = new Map<number, ChunkSpan>()
+  const open = new Map<number, Tracer.Span>()
   const now = () => clock.currentTimeNanosUnsafe()
 
   const begin = Effect.fnUntraced(function* (chunk: Chunk, attempt: number) {
@@ -81,12 +73,12 @@ export const make = Effect.fnUntraced(function* (
     const frames = { [attributes.startFrame]: chunk.startFrame, [attributes.frameCount]: chunk.frameCount }
     let parent = open.get(chunk.id)
     if (parent === undefined) {
-      parent = { span: yield* Effect.makeSpan(spans.chunk, { attributes: { ...ids, ...frames } }), attempts: 0 }
+      parent = yield* Effect.makeSpan(spans.chunk, { attributes: { ...ids, ...frames } })
       open.set(chunk.id, parent)
     }
-    parent.attempts = attempt
+    parent.attribute(attributes.attempts, attempt)
     return yield* Effect.makeSpan(spans.attempt, {
-      parent: parent.span,
+      parent,
       // What is called over a network is a client's span, by OpenTelemetry's rules.
       kind: info.where === "remote" ? "client" : "internal",
       attributes: { ...ids, ...frames, [attributes.attempt]: attempt, [attributes.adapter]: info.name }
@@ -94,27 +86,27 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const endChunk = (id: number, outcome: "accepted" | "failed" | "interrupted", exit: Exit.Exit<void, WorkerError>) => {
-    const chunk = open.get(id)
-    if (chunk === undefined) return
+    const span = open.get(id)
+    if (span === undefined) return
     open.delete(id)
-    chunk.span.attribute(attributes.attempts, chunk.attempts)
-    chunk.span.attribute(attributes.outcome, outcome)
-    chunk.span.end(now(), exit)
+    span.attribute(attributes.outcome, outcome)
+    const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+    if (error !== undefined) span.attribute(attributes.errorType, error.reason._tag)
+    span.end(now(), exit)
   }
 
-  const endSpan = (chunk: Chunk, ending: Ending, next: Next, span: Tracer.Span): void => {
+  const endSpan = (chunk: Chunk, ending: Ending, next: Next, { span, workerId }: AttemptSpan): void => {
     span.attribute(attributes.outcome, ending.outcome)
+    const worker = workerId ?? (ending.outcome === "accepted" ? undefined : ending.error?.workerId)
+    if (worker !== undefined) span.attribute(attributes.workerId, worker)
     let exit: Exit.Exit<void, WorkerError> = Exit.void
     if (ending.outcome === "accepted") {
       span.attribute(attributes.outputSize, ending.output.bytes)
     } else {
-      const { error, outcome } = ending
-      if (error !== undefined) {
-        span.attribute(attributes.errorType, error.reason._tag)
-        if (error.workerId !== undefined) span.attribute(attributes.workerId, error.workerId)
-      }
-      // To be stopped is no error; that something of it may still run stands in its outcome.
-      exit = outcome === "failed" && error !== undefined ? Exit.fail(error) : Exit.interrupt()
+      const { error } = ending
+      if (error !== undefined) span.attribute(attributes.errorType, error.reason._tag)
+      // To be stopped is no error, to have failed is one; that something of it may still run stands in its outcome.
+      exit = error === undefined ? Exit.interrupt() : Exit.fail(error)
     }
     if (typeof next === "object") span.attribute(attributes.retryDelay, next.retryInMs)
     span.end(now(), exit)
@@ -122,13 +114,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   return {
-    spans: TraceContext.isTraced(context)
-      ? {
-          begin,
-          checking: withSpan(spans.check),
-          assigned: (span, workerId) => span.attribute(attributes.workerId, workerId)
-        }
-      : undefined,
+    begin: TraceContext.isTraced(context) ? begin : undefined,
     trace: yield* TraceContext.current,
     within: (effect, chunk, number, span) =>
       Effect.updateContext(effect, (context) => {

@@ -1,5 +1,8 @@
 /** How fast something may begin, and what that means for who has to wait: for the middleware of every service. */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 
 /** At most so many in so much time. */
 export interface Rate {
@@ -15,18 +18,22 @@ export const checkCount = (name: string, count: number): void => {
 }
 
 /**
- * Keeps to a rate: takes the next turn, and says in how many milliseconds it comes. In whatever window of `per` one looks,
- * at most `most` turns are in it.
+ * Keeps to a rate: waits for the next turn, first come, first served, and takes it when it comes; who is interrupted takes
+ * none. In whatever window of `per` one looks, at most `most` turns are in it.
  */
-export const makeTurns = ({ most, per }: Rate): ((now: number) => number) => {
-  checkCount("most", most)
+export const makeTurns = ({ most, per }: Rate): Effect.Effect<void> => {
   const perMs = Duration.toMillis(per)
   const turns: Array<number> = []
   let next = 0
-  return (now) => {
-    const turn = Math.max(now, (turns[next] ?? -Infinity) + perMs)
-    turns[next] = turn
-    next = (next + 1) % most
-    return turn - now
-  }
+  const take = (clock: Clock.Clock) =>
+    Effect.sync(() => {
+      turns[next] = clock.currentTimeMillisUnsafe()
+      next = (next + 1) % most
+    })
+  return Semaphore.makeUnsafe(1).withPermit(
+    Clock.clockWith((clock) => {
+      const waits = (turns[next] ?? -Infinity) + perMs - clock.currentTimeMillisUnsafe()
+      return waits > 0 ? Effect.andThen(Effect.sleep(waits), take(clock)) : take(clock)
+    })
+  )
 }

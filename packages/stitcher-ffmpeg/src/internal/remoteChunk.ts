@@ -169,6 +169,7 @@ export const bringIndex = Effect.fnUntraced(function* (
     const type = head.toString("latin1", 4, 8)
     if (!/^(?:ftyp|moov|mdat|free|wide|skip|udta|uuid)$/.test(type)) return false
     const short = head.readUInt32BE(0)
+    if (short === 1 && head.length < boxHead) return false
     const length = short === 1 ? Number(head.readBigUInt64BE(8)) : short === 0 ? source.bytes - at : short
     if (length < 8) return false
     if (type === "moov") {
