@@ -1,5 +1,5 @@
 /**
- * Everything that is checked about the code without running it, in the order of what is quickest to fix:
+ * Everything that is checked about the code without running it, what is quickest to fix first:
  * `pnpm check` runs all steps, `pnpm check lint types` some. A step that fails does not keep the others from running.
  * Ends with how long each step took.
  */

@@ -1,7 +1,8 @@
 /**
  * Why a configuration cannot be used: in which file, at which line and column, and what to do.
  *
- * What came out of the environment is never in a message: `${NAME}` stands there in its place.
+ * What came out of the environment is never in a message, unless it is shorter than 4 characters: `${NAME}` stands there in
+ * its place.
  */
 import * as Plugin from "@helios-infra/core/Plugin"
 import { WorkspaceError } from "@helios-infra/core/Workspace"

@@ -13,7 +13,7 @@ import type { JobRepository } from "@helios-infra/core/JobRepository"
 import * as OutputCheck from "@helios-infra/core/OutputCheck"
 import * as Plugin from "@helios-infra/core/Plugin"
 import { WorkerAdapter } from "@helios-infra/core/WorkerAdapter"
-import type { Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
+import { type Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -59,7 +59,7 @@ export const resolve: (options?: FileOptions) => Effect.Effect<Resolved, ConfigF
 )(function* (options = {}) {
   const file = path.resolve(options.file ?? (yield* ConfigFile.find(options.folder)))
   const source = yield* ConfigFile.read(file)
-  const filled = isText(file) ? yield* variables.fill(source.value) : variables.keep(source.value)
+  const filled = source.isText ? yield* variables.fill(source.value) : variables.keep(source.value)
   return yield* resolveSource({ ...options, file, folder: path.dirname(file), source, filled })
 })
 
@@ -99,8 +99,6 @@ export const layerConfig = (
   options?: { readonly folder?: string | undefined }
 ): Layer.Layer<Services, ConfigFileError> =>
   Layer.unwrap(Effect.map(resolveConfig(config, options), (resolved) => resolved.layer))
-
-const isText = (file: string): boolean => /\.(?:json|ya?ml)$/.test(file)
 
 // ---------------------------------------------
 // resolving
@@ -149,7 +147,7 @@ const resolveSource = Effect.fnUntraced(function* (given: Given): Effect.fn.Retu
 
   const workspaceIn = (dir: string) =>
     Layer.catch(LocalWorkspace.layer({ dir }), (error: WorkspaceError) =>
-      Layer.effectContext(Effect.fail<ConfigFileError>(errors.failure(error, ["jobDir"])))
+      Layer.effectContext(Effect.fail<ConfigFileError>(errors.workspace(error)))
     )
   // What a plugin brings later is what counts: an output check of its own before the stitcher's.
   const checks: Layer.Layer<OutputCheck.OutputCheck, ConfigFileError, Workspace> = Layer.merge(
@@ -263,19 +261,25 @@ const errorsOf = ({ file, filled: { hasVariables, redact }, source: { positionOf
       case "InvalidConfig":
         return failure(new Invalid({ plugin: name, issues: placed(reason.issues, [key]) }), [key])
       case "CannotStart":
-        return failure(new Plugin.PluginError({ ...name, kind, reason: silenced(reason) }), [key, "type"])
+        return failure(
+          new Plugin.PluginError({ ...name, kind, reason: new Plugin.CannotStart({ cause: causeOf(reason.cause) }) }),
+          [key, "type"]
+        )
       default:
         return failure(new Plugin.PluginError({ ...name, kind, reason }), [key, "type"])
     }
   }
 
   /** A cause may hold a secret wherever it likes, and gives no more than its message then. */
-  const silenced = (reason: Plugin.CannotStart): Plugin.CannotStart =>
-    hasVariables ? new Plugin.CannotStart({ cause: new Error(redact(describe(reason.cause))) }) : reason
+  const causeOf = (cause: unknown): unknown => (hasVariables ? new Error(redact(describe(cause))) : cause)
+
+  const workspace = ({ cause, path, reason }: WorkspaceError): ConfigFileError =>
+    failure(new WorkspaceError({ path: redact(path), reason, cause: causeOf(cause) }), ["jobDir"])
 
   return {
     failure,
     plugin,
+    workspace,
     fail: (reason: ConfigFileError["reason"], at: Path) => Effect.fail(failure(reason, at)),
     invalid: (issues: ReadonlyArray<Pick<Issue, "path" | "message">>) =>
       Effect.fail(failure(new Invalid({ issues: placed(issues, []) }), []))

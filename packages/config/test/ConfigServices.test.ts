@@ -289,6 +289,7 @@ describe("variables", () => {
       "a database that cannot be reached",
       { ...local, repository: { type: "postgres", url: "postgres://me:${SECRET}@127.0.0.1:1/jobs" } }
     ],
+    ["a folder that is not there", { ...local, jobDir: "nowhere/${SECRET}" }],
     ["an address of no database", { ...local, repository: { type: "postgres", url: "${SECRET}" } }],
     [
       "a file that is none",
@@ -390,6 +391,12 @@ describe("packages of others", () => {
         found,
         /^helios\.config\.json:6:5: plugin "@acme\/ssh": the package is not installed in .* or above it: npm install @acme\/ssh$/
       )
+    )
+  )
+
+  it.live("of which an entry is named are not installed, with the package to install", () =>
+    Effect.map(message(json({ ...local, plugins: ["@acme/ssh/plugin"] })), (found) =>
+      assert.match(found, /plugin "@acme\/ssh\/plugin": the package is not installed in .*: npm install @acme\/ssh$/)
     )
   )
 

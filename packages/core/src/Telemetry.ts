@@ -66,7 +66,7 @@ export const attributes = {
   frameCount: "helios.chunk.frames",
   /** Where a chunk is: `pending`, `running`, `retrying` or `accepted`. Of metrics. */
   chunkState: "helios.chunk.state",
-  /** How often a chunk was started in this run. */
+  /** How often a chunk was started since it was opened in this run; one whose output is lost is opened again. */
   attempts: "helios.chunk.attempts",
   /** Which attempt it is, counted from 1 within a run. */
   attempt: "helios.attempt.number",

@@ -13,6 +13,7 @@
  * that ask for it alone.
  */
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 
 const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
@@ -144,34 +145,10 @@ export const cases = {
 export type WebhookEventType = keyof typeof cases
 
 /** All types, in the order in which they happen to a job. */
-export const types = [
-  "job.created",
-  "job.started",
-  "job.resumed",
-  "job.progress",
-  "job.attempt.failed",
-  "job.chunk.accepted",
-  "job.chunk.lost",
-  "job.completed",
-  "job.failed",
-  "job.cancelled",
-  "job.paused"
-] as const satisfies ReadonlyArray<WebhookEventType>
+export const types: ReadonlyArray<WebhookEventType> = Struct.keys(cases)
 
 /** An event, as it is sent. */
-export const WebhookEvent = Schema.Union([
-  cases["job.created"],
-  cases["job.started"],
-  cases["job.resumed"],
-  cases["job.progress"],
-  cases["job.attempt.failed"],
-  cases["job.chunk.accepted"],
-  cases["job.chunk.lost"],
-  cases["job.completed"],
-  cases["job.failed"],
-  cases["job.cancelled"],
-  cases["job.paused"]
-])
+export const WebhookEvent = Schema.Union(Object.values(cases))
 
 /** The type of {@link WebhookEvent}. */
 export type WebhookEvent = typeof WebhookEvent.Type

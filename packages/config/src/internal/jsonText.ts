@@ -13,7 +13,7 @@ export const read = (text: string): Result.Result<Source, Fault> => {
     const { body } = parse(text, { mode: "json" })
     const twice = repeatedKey(body)
     if (twice !== undefined) return Result.fail(twice)
-    return Result.succeed({ value: valueOf(body), positionOf: (path) => positionOf(body, path) })
+    return Result.succeed({ isText: true, value: valueOf(body), positionOf: (path) => positionOf(body, path) })
   } catch (error) {
     return Result.fail(faultOf(error))
   }

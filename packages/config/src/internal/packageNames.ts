@@ -8,5 +8,12 @@ export const pattern: string = String.raw`^(?:@${part}/)?${part}(?:/${part})*$`
 
 const named = new RegExp(pattern)
 
+/** The package of one of its entries: `@acme/helios-ssh` of `@acme/helios-ssh/plugin`. */
+export const packageOf = (name: string): string =>
+  name
+    .split("/")
+    .slice(0, name.startsWith("@") ? 2 : 1)
+    .join("/")
+
 /** Whether a string is the name of a package, and none of Node's own modules. */
 export const isPackageName = (name: string): boolean => name.length <= 214 && named.test(name) && !isBuiltin(name)

@@ -8,7 +8,7 @@ import { UnusablePackage } from "../ConfigFileError.ts"
 import type * as FirstParty from "../FirstParty.ts"
 import { type AnyPlugin, isPlugin } from "../HeliosConfig.ts"
 import { importFrom, type ImportError, load } from "./importModule.ts"
-import { isPackageName } from "./packageNames.ts"
+import { isPackageName, packageOf } from "./packageNames.ts"
 import { type Claim, pluginsOf } from "./pluginsOf.ts"
 
 // ---
@@ -31,8 +31,11 @@ export const loadPackage = Effect.fnUntraced(function* (
     return yield* unusable("InvalidName", detail)
   }
   const module = yield* Effect.mapError(importFrom(name, moduleIn(folder)), (error) =>
-    error.isMissing(name)
-      ? unusable("NotInstalled", `the package is not installed in ${folder} or above it: npm install ${name}`)
+    error.isMissing(packageOf(name))
+      ? unusable(
+          "NotInstalled",
+          `the package is not installed in ${folder} or above it: npm install ${packageOf(name)}`
+        )
       : unusable("CannotLoad", `the package could not be loaded: ${error.message}`, error.cause)
   )
   const claims = pluginsOf(module)

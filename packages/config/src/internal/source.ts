@@ -19,6 +19,8 @@ export type Path = ReadonlyArray<string | number>
 
 /** What was read. */
 export interface Source {
+  /** Whether it was written as text, in which variables stand; code has its own ways to them. */
+  readonly isText: boolean
   /** Plain data; what stands under `__proto__` is a property of that name. */
   readonly value: unknown
   /** Where the last part of a path stands that is there: the key of a member, an element itself. */
@@ -26,7 +28,7 @@ export interface Source {
 }
 
 /** Code has no places to point at. */
-export const fromValue = (value: unknown): Source => ({ value, positionOf: () => undefined })
+export const fromValue = (value: unknown): Source => ({ isText: false, value, positionOf: () => undefined })
 
 /** The path that an issue's text names: `zones[1].name`. */
 export const parsePath = (text: string): Path =>

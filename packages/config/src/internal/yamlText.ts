@@ -28,6 +28,7 @@ export const read = (text: string): Result.Result<Source, Fault> => {
     JSON.stringify(value)
     const { contents } = document
     return Result.succeed({
+      isText: true,
       value,
       positionOf: (path) => (contents === null ? undefined : positionOf(contents, path, at))
     })
