@@ -172,7 +172,8 @@ describe("the room that assets take", () => {
       const folder = yield* provide([asset("a", "aaaa"), asset("b", "bbbb"), asset("d", "dddd")])
       assert.deepStrictEqual(yield* Rig.filesIn(folder), ["a", "b", "d"])
       assert.lengthOf(yield* kept, 2)
-      assert.deepStrictEqual(fetched, ["aaaa", "bbbb", "cccc", "bbbb", "dddd"])
+      assert.deepStrictEqual(fetched.slice(0, 3), ["aaaa", "bbbb", "cccc"])
+      assert.deepStrictEqual(fetched.slice(3).toSorted(), ["bbbb", "dddd"], "at the same time, in any order")
     })
   )
 
