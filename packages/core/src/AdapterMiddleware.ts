@@ -21,7 +21,6 @@ import * as Layer from "effect/Layer"
 import type * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
-import { concurrencyOf } from "./ChunkScheduler.ts"
 import * as Limits from "./internal/Limits.ts"
 import * as Observation from "./internal/Observation.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -212,7 +211,7 @@ export const limitConcurrency = (most: number): Middleware => {
         )
     },
     (info) => ({
-      concurrency: Math.min(concurrencyOf(info), most),
+      concurrency: Math.min(WorkerAdapter.concurrencyOf(info), most),
       maxConcurrency: Math.min(info.maxConcurrency ?? most, most)
     })
   )

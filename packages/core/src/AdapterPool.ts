@@ -19,7 +19,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { concurrencyOf } from "./ChunkScheduler.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { WorkerAdapterInfo, WorkerJob, WorkerResult, WorkerSignal } from "./WorkerAdapter.ts"
 import * as WorkerAdapter from "./WorkerAdapter.ts"
@@ -169,7 +168,9 @@ const make = (
     return {
       adapter,
       origin: originOf(info),
-      slots: takesTheRest(index, different.length) ? (info.maxConcurrency ?? Infinity) : concurrencyOf(info),
+      slots: takesTheRest(index, different.length)
+        ? (info.maxConcurrency ?? Infinity)
+        : WorkerAdapter.concurrencyOf(info),
       running: 0,
       throttled: { until: 0, times: 0 },
       lost: 0,
@@ -180,7 +181,7 @@ const make = (
     different.map(({ info }) => info),
     {
       name,
-      suits: suits(different.map(({ info }) => concurrencyOf(info))),
+      suits: suits(different.map(({ info }) => WorkerAdapter.concurrencyOf(info))),
       slots: sum(members.map(({ slots }) => slots))
     }
   )

@@ -82,10 +82,6 @@ const logLimit = 4096
 /** How many events may wait for their reader before no new attempt starts: at least so many, and some for each slot. */
 const backlog = { least: 256, perSlot: 8 }
 
-/** How many attempts run at once, from what the caller and the adapter say. */
-export const concurrencyOf = (info: WorkerAdapter.WorkerAdapterInfo, asked?: number): number =>
-  Math.max(1, Math.min(Math.floor(asked ?? info.concurrency ?? 1) || 1, info.maxConcurrency ?? Infinity))
-
 /** A chunk on its way. */
 interface Entry {
   readonly chunk: Chunk
@@ -143,7 +139,10 @@ export const run = (
   Stream.unwrap(
     Effect.gen(function* () {
       const { info } = yield* WorkerAdapter.WorkerAdapter
-      const slots = Math.min(concurrencyOf(info, options.concurrency), chunks.length + (options.later?.most ?? 0))
+      const slots = Math.min(
+        WorkerAdapter.concurrencyOf(info, options.concurrency),
+        chunks.length + (options.later?.most ?? 0)
+      )
       const most = Math.max(backlog.least, backlog.perSlot * slots)
       const events = yield* Queue.unbounded<ChunkEvent, ChunkFailed | Workspace.WorkspaceError | Cause.Done>()
       const room = Latch.makeUnsafe(true)

@@ -136,30 +136,35 @@ type Series = Readonly<Record<string, string>>
 
 const of = (unit: string, description: string, series: Series) => ({ description, attributes: { ...series, unit } })
 
-const durations =
-  (name: string, description: string) =>
-  (series: Series): Metric.Histogram<number> =>
-    Metric.histogram(name, { ...of("ms", description, series), boundaries: durationBoundaries })
+const durations = (name: string, description: string, series: Series): Metric.Histogram<number> =>
+  Metric.histogram(name, { ...of("ms", description, series), boundaries: durationBoundaries })
 
-const total =
-  (name: string, unit: string, description: string) =>
-  (series: Series): Metric.Counter<number> =>
-    Metric.counter(name, { ...of(unit, description, series), incremental: true })
+const total = (name: string, unit: string, description: string, series: Series): Metric.Counter<number> =>
+  Metric.counter(name, { ...of(unit, description, series), incremental: true })
 
 /** {@link metrics} as Effect's, for the values of their attributes that are given. */
 export const metric = {
   activeJobs: (): Metric.Counter<number> => Metric.counter(metrics.activeJobs, of("{job}", "Runs under way", {})),
-  jobDuration: durations(metrics.jobDuration, "How long runs took"),
+  jobDuration: (series: Series): Metric.Histogram<number> =>
+    durations(metrics.jobDuration, "How long runs took", series),
   chunks: (state: "pending" | "running" | "retrying" | "accepted"): Metric.Counter<number> =>
     Metric.counter(metrics.chunks, of("{chunk}", "Chunks of runs under way", { [attributes.chunkState]: state })),
-  queueDuration: durations(metrics.queueDuration, "How long chunks that were due waited for a slot"),
-  attemptDuration: durations(metrics.attemptDuration, "How long attempts took"),
-  retries: total(metrics.retries, "{retry}", "Attempts that are followed by another one"),
-  throttles: total(metrics.throttles, "{throttle}", "Attempts that were told to come again"),
-  outputBytes: total(metrics.outputBytes, "By", "Bytes of accepted outputs"),
-  outputFrames: total(metrics.outputFrames, "{frame}", "Frames of accepted chunks"),
-  stitchDuration: durations(metrics.stitchDuration, "How long making one file of the chunks took"),
-  stitchTail: durations(metrics.stitchTail, "How long making one file took once the last chunk was accepted")
+  queueDuration: (series: Series): Metric.Histogram<number> =>
+    durations(metrics.queueDuration, "How long chunks that were due waited for a slot", series),
+  attemptDuration: (series: Series): Metric.Histogram<number> =>
+    durations(metrics.attemptDuration, "How long attempts took", series),
+  retries: (series: Series): Metric.Counter<number> =>
+    total(metrics.retries, "{retry}", "Attempts that are followed by another one", series),
+  throttles: (series: Series): Metric.Counter<number> =>
+    total(metrics.throttles, "{throttle}", "Attempts that were told to come again", series),
+  outputBytes: (series: Series): Metric.Counter<number> =>
+    total(metrics.outputBytes, "By", "Bytes of accepted outputs", series),
+  outputFrames: (series: Series): Metric.Counter<number> =>
+    total(metrics.outputFrames, "{frame}", "Frames of accepted chunks", series),
+  stitchDuration: (series: Series): Metric.Histogram<number> =>
+    durations(metrics.stitchDuration, "How long making one file of the chunks took", series),
+  stitchTail: (series: Series): Metric.Histogram<number> =>
+    durations(metrics.stitchTail, "How long making one file took once the last chunk was accepted", series)
 } as const
 
 /** What `error.type` says of an error: its reason, a word or the tag of one, where it has one; else its own tag. */

@@ -157,6 +157,10 @@ export interface WorkerAdapterInfo {
   readonly members?: ReadonlyArray<WorkerAdapterInfo> | undefined
 }
 
+/** How many attempts run at once, from what the caller and the adapter say: 1 or more, never above `maxConcurrency`. */
+export const concurrencyOf = (info: WorkerAdapterInfo, asked?: number): number =>
+  Math.max(1, Math.min(Math.floor(asked ?? info.concurrency ?? 1) || 1, info.maxConcurrency ?? Infinity))
+
 /** What earlier, dead orchestrators left and `reap` could not end. */
 export interface Reaped {
   readonly leftover: ReadonlyArray<string>

@@ -87,15 +87,6 @@ describe("ChunkScheduler", () => {
       })
     )
 
-    it("takes the adapter's concurrency when nobody says, and never more than it can take", () => {
-      const info = { name: "x", where: "local", stop: "always" } as const
-      assert.strictEqual(ChunkScheduler.concurrencyOf(info), 1)
-      assert.strictEqual(ChunkScheduler.concurrencyOf({ ...info, concurrency: 8 }), 8)
-      assert.strictEqual(ChunkScheduler.concurrencyOf({ ...info, concurrency: 8 }, 2), 2)
-      assert.strictEqual(ChunkScheduler.concurrencyOf({ ...info, maxConcurrency: 4 }, 9), 4)
-      assert.strictEqual(ChunkScheduler.concurrencyOf(info, 0), 1)
-    })
-
     it.effect("gives every attempt a place of its own, and the job's folder, names and variables", () =>
       Effect.gen(function* () {
         const seen: Array<WorkerAdapter.WorkerJob> = []

@@ -82,6 +82,17 @@ describe("WorkerAdapter.failure", () => {
   })
 })
 
+describe("WorkerAdapter.concurrencyOf", () => {
+  it("takes the adapter's concurrency when nobody says, and never more than it can take", () => {
+    const info = { name: "x", where: "local", stop: "always" } as const
+    assert.strictEqual(WorkerAdapter.concurrencyOf(info), 1)
+    assert.strictEqual(WorkerAdapter.concurrencyOf({ ...info, concurrency: 8 }), 8)
+    assert.strictEqual(WorkerAdapter.concurrencyOf({ ...info, concurrency: 8 }, 2), 2)
+    assert.strictEqual(WorkerAdapter.concurrencyOf({ ...info, maxConcurrency: 4 }, 9), 4)
+    assert.strictEqual(WorkerAdapter.concurrencyOf(info, 0), 1)
+  })
+})
+
 describe("WorkerAdapter.namesOutput", () => {
   it.each([
     "render -o part_1.mov",
