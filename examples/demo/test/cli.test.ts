@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process"
-import { execFile, spawn } from "node:child_process"
+import { execFile, spawn, spawnSync } from "node:child_process"
 import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -136,7 +136,7 @@ describe("the worker's program", () => {
       return commandLine.includes("--remote-debugging-pipe") && commandLine.includes("chromium")
     })
     assert.isNotEmpty(browsers)
-    for (const pid of browsers) process.kill(Number(pid), "SIGKILL")
+    spawnSync("kill", ["-KILL", ...browsers]) // one may end with another
     const { code, stderr } = await end
     assert.strictEqual(code, 1)
     assert.match(stderr, /rendering failed: /)

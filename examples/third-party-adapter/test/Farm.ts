@@ -2,6 +2,7 @@
 import { WorkerAdapter } from "@helios-infra/core"
 import { WorkerAdapterContract } from "@helios-infra/testkit"
 import { Duration, Effect, Layer } from "effect"
+import { spawnSync } from "node:child_process"
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
@@ -41,7 +42,7 @@ export const folder = Effect.acquireRelease(
   Effect.flatMap(sshd, ({ dir }) => Effect.promise(() => fs.mkdtemp(path.join(dir, "farm's $folder-")))),
   (dir) =>
     Effect.promise(async () => {
-      for (const { pid } of processesIn(dir)) process.kill(pid, "SIGKILL")
+      spawnSync("kill", ["-KILL", ...processesIn(dir).map(({ pid }) => `${pid}`)]) // some may have ended meanwhile
       await fs.rm(dir, { recursive: true, force: true })
     })
 )

@@ -2,7 +2,7 @@
  * An OpenSSH server of the test run's own on the loopback interface, with throwaway keys, for the user who runs the tests.
  * What it needs lies in a temporary folder, but for the empty one that a server of root's insists on.
  */
-import { execFileSync, spawn } from "node:child_process"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdirSync } from "node:fs"
 import * as fs from "node:fs/promises"
@@ -123,7 +123,8 @@ export const start = async (): Promise<Sshd> => {
     const pids = execFileSync("ps", ["-eo", "pid=,ppid="], { encoding: "utf8" })
       .split("\n")
       .map((line) => line.trim().split(/\s+/).map(Number))
-    for (const [pid = 0, parent] of pids) if (parent === server.pid) process.kill(pid, "SIGKILL")
+    const connections = pids.flatMap(([pid = 0, parent]) => (parent === server.pid ? [`${pid}`] : []))
+    spawnSync("kill", ["-KILL", ...connections]) // some may have ended meanwhile
   }
   return {
     dir,

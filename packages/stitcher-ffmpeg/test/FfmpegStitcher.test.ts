@@ -46,6 +46,17 @@ describe("the request", () => {
     })
   )
 
+  it.live("is refused when it names a file twice", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const [a = "", b = ""] = yield* real.renderChunks(dir, [3, 3], {})
+      const again = real.request([a, b, a], [3, 3, 3], path.join(dir, "out.mp4"))
+      const text = /part_0\.mp4 is the output of chunk 10 as well: give each chunk a file of its own/
+      assertReason(yield* failure(again), "CannotJoin", 12, text)
+      assert.deepStrictEqual(yield* real.listing(dir), ["part_0.mp4", "part_1.mp4"])
+    })
+  )
+
   it.live("may name the container", () =>
     Effect.gen(function* () {
       const dir = yield* real.folder
@@ -62,7 +73,7 @@ describe("the request", () => {
       Effect.gen(function* () {
         const dir = yield* real.folder
         const two = yield* real.renderChunks(dir, [1, 1], { audio: real.pcm }, "mov")
-        const files = Array.from({ length: 500 }, (_, index) => two[index % 2] ?? "")
+        const files = yield* real.repeat(two, 500)
         const output = path.join(dir, "out.mp4")
         yield* stitch(
           real.request(

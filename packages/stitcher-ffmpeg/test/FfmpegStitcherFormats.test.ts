@@ -252,8 +252,9 @@ describe("pictures as the output", () => {
         ..."-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -auto-alt-ref 0 -pix_fmt yuva420p".split(" "),
         chunk
       )
+      const chunks = yield* real.repeat([chunk], 2)
       const output = path.join(dir, "film")
-      yield* stitch({ ...real.request([chunk, chunk], [4, 4], output), format: "png" })
+      yield* stitch({ ...real.request(chunks, [4, 4], output), format: "png" })
       const alphaOf = (...input: ReadonlyArray<string>) =>
         real.ffmpeg(...input, ..."-vf alphaextract,scale=1:1 -f rawvideo -pix_fmt gray -".split(" "))
       const found = yield* alphaOf("-i", path.join(output, "frame_%05d.png"))
@@ -261,7 +262,7 @@ describe("pictures as the output", () => {
       for (const value of found) assert.closeTo(value, 0.3 * 255, 4)
       // Encoded again it is not lost either.
       const movie = path.join(dir, "out.mov")
-      yield* stitch(real.request([chunk, chunk], [4, 4], movie), { reencode: { codec: "png" } })
+      yield* stitch(real.request(chunks, [4, 4], movie), { reencode: { codec: "png" } })
       for (const value of yield* alphaOf("-i", movie)) assert.closeTo(value, 0.3 * 255, 4)
     })
   )

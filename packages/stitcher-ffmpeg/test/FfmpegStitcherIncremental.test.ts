@@ -358,7 +358,7 @@ describe("thousands of chunks", () => {
       Effect.gen(function* () {
         const dir = yield* real.folder
         const two = yield* real.renderChunks(dir, [1, 1], {})
-        const files = Array.from({ length: 2000 }, (_, index) => two[index % 2] ?? "")
+        const files = yield* real.repeat(two, 2000)
         const { fiber, land, output } = yield* begin(dir, files, { lengths: files.map(() => 1) })
         let most = 0
         const watching = yield* Effect.forkChild(

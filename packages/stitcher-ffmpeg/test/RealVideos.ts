@@ -135,6 +135,17 @@ export const renderChunks = (
   return Effect.forEach(pieces, ({ file, from, to }) => render(file, { ...piece, from, to }), { concurrency: 2 })
 }
 
+/** So many chunks of a few videos, in turn, each with a name of its own. */
+export const repeat = (videos: ReadonlyArray<string>, count: number): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.forEach(Array.from({ length: count }).keys(), (index) => {
+    const video = videos[index % videos.length] ?? ""
+    const file = path.join(path.dirname(video), `chunk_${index}${path.extname(video)}`)
+    return Effect.as(
+      Effect.promise(() => fs.link(video, file)),
+      file
+    )
+  })
+
 /** The request to join chunks; chunk ids are 10, 11, ... so that they cannot be taken for positions. */
 export const request = (
   files: ReadonlyArray<string>,

@@ -13,7 +13,7 @@ import {
   type WorkerResult
 } from "@helios-infra/core/promise"
 import type { VideoRig, WorkerAdapterContract } from "@helios-infra/testkit"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
@@ -70,7 +70,13 @@ class ShellAdapter implements WorkerAdapter {
         .setEncoding("utf8")
         .on("data", (text: string) => (said[stream] = (said[stream] + text).slice(-tail)))
     }
-    const kill = () => process.kill((child.pid ?? 0) * (children ? -1 : 1), "SIGKILL")
+    const kill = () => {
+      try {
+        process.kill((child.pid ?? 0) * (children ? -1 : 1), "SIGKILL")
+      } catch {
+        // All of them are gone, and "close" is on its way.
+      }
+    }
     signal.addEventListener("abort", kill)
     const startedAt = performance.now()
     await once(child, "close")
@@ -125,7 +131,7 @@ export const shell = async (
       running: async () => (await hanging()).length
     },
     close: async () => {
-      for (const pid of await hanging()) process.kill(pid, "SIGKILL")
+      spawnSync("kill", ["-KILL", ...(await hanging()).map(String)]) // some may have ended meanwhile
       await remove()
     }
   }

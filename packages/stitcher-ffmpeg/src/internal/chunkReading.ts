@@ -71,10 +71,12 @@ export const read = <E>(
 ): Effect.Effect<void, StitchError | E> =>
   Effect.gen(function* () {
     const landing = yield* Queue.bounded<ChunkOutput, Cause.Done>(mostAtOnce)
+    const owners = new Map<string, number>()
     let position = 0
     const readBatch = Effect.fnUntraced(function* (outputs: ReadonlyArray<ChunkOutput>) {
       const first = position
       position += outputs.length
+      for (const output of outputs) yield* own(owners, output)
       const found = yield* Effect.forEach(outputs, (output, index) => find(reader, request, output, first + index), {
         concurrency: 8
       })
@@ -111,6 +113,16 @@ export const read = <E>(
       Effect.andThen(Queue.end(landing))
     )
     yield* Effect.all([taking, reading], { concurrency: "unbounded", discard: true })
+  })
+
+/** Refuses an output that is an earlier chunk's as well: one of the two was lost. */
+const own = (owners: Map<string, number>, { chunkId, location }: ChunkOutput): Effect.Effect<void, StitchError> =>
+  Effect.suspend(() => {
+    const owner = owners.get(location)
+    owners.set(location, chunkId)
+    return owner === undefined
+      ? Effect.void
+      : cannotJoin(`${location} is the output of chunk ${owner} as well: give each chunk a file of its own`, chunkId)
   })
 
 /** Reads those of which nothing is known. */
