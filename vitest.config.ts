@@ -25,6 +25,8 @@ export default defineConfig({
   test: {
     // Many tests wait for real processes: two files at a time suit two cores, and a test may wait long for its turn.
     maxWorkers: 2,
+    // What a test logs is of interest when it fails.
+    silent: "passed-only",
     testTimeout: 30_000,
     hookTimeout: 30_000,
     projects: [
