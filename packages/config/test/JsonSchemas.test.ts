@@ -72,7 +72,7 @@ describe("the schema of configurations", () => {
         stitcher: { type: "ffmpeg", audioTracks: [{ path: "a.wav", volume: 0.5 }], reencode: { codec: "libx264" } },
         outputCheck: { type: "ffmpeg", decode: "full" },
         repository: { type: "postgres", url: "postgres://db/jobs", patience: 5000 },
-        storage: { type: "gcs", bucket: "renders", chunkBytes: 262144 },
+        storage: { type: "gcs", bucket: "renders", partBytes: 262144 },
         jobDir: ".",
         job: { concurrency: 8, retries: 0, retryDelay: "500 millis", artifacts: { access: "urls", keep: true } }
       }

@@ -2,14 +2,15 @@
  * Artifacts in a bucket of Google Cloud Storage.
  *
  * ```
- * put ─chunks→ one chunk: one request      several: session → chunk… → check → last chunk      or the session is cancelled
+ * put ─parts→ one part: one request      several: session → part… → check → last part      or the session is cancelled
  * get → one request for everything, of one generation → the rest of that generation when it breaks off → check
  * ```
  *
- * What passes through is held a chunk at a time. Nothing is made public, and nothing is set up here: the bucket, its
+ * What passes through is held a part at a time. Nothing is made public, and nothing is set up here: the bucket, its
  * lifecycle and who may use it are there before.
  */
 import type { Storage } from "@google-cloud/storage"
+import * as ArtifactParts from "@helios-infra/core/ArtifactParts"
 import {
   ArtifactError,
   type ArtifactInfo,
@@ -31,7 +32,6 @@ import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { createHash, randomUUID } from "node:crypto"
-import { type Chunk, chunks } from "./internal/chunks.ts"
 import * as client from "./internal/client.ts"
 import { Crc32c } from "./internal/crc32c.ts"
 import * as downloads from "./internal/downloads.ts"
@@ -62,8 +62,8 @@ export interface BucketOptions {
   readonly anonymous?: boolean | undefined
   /** The Cloud KMS key that artifacts are encrypted with, where it is not what the bucket does anyway. */
   readonly kmsKeyName?: string | undefined
-  /** How large the chunks of an upload are, in bytes; rounded up to 256 KiB. One is in memory. Default: 8 MiB. */
-  readonly chunkBytes?: number | undefined
+  /** How large the parts of an upload are, in bytes; rounded up to 256 KiB. One is in memory. Default: 8 MiB. */
+  readonly partBytes?: number | undefined
   /** How often each request is made before it fails, where it can help to make it again. Default: 7, in about 6 seconds. */
   readonly attempts?: number | undefined
 }
@@ -84,12 +84,12 @@ export interface Options extends BucketOptions {
   readonly client?: Storage | undefined
 }
 
-const defaultChunkBytes = 8 * 1024 ** 2
+const defaultPartBytes = 8 * 1024 ** 2
 
 const defaultAttempts = 7
 
-/** The service takes chunks of so many bytes, or multiples of it. */
-const chunkUnit = 256 * 1024
+/** The service takes parts of so many bytes, or multiples of it. */
+const partUnit = 256 * 1024
 
 /** The service's limit for an object. */
 const largestObject = 5 * 1024 ** 4
@@ -120,18 +120,18 @@ const isGeneration = Schema.is(Schema.String.check(Schema.isPattern(/^\d{1,19}$/
  * A storage in a bucket. Fails with `InvalidKey` for a prefix that no key can have, and with `Unauthorized` for a key
  * file that is none. A client that is made here lets go of its connections with the scope.
  *
- * - `put` checks what came before it sends the last chunk; without that there is no artifact, and the upload is
- *   cancelled. An artifact of one chunk is one request. The service holds what arrives to a CRC-32C.
+ * - `put` checks what came before it sends the last part; without that there is no artifact, and the upload is
+ *   cancelled. An artifact of one part is one request. The service holds what arrives to a CRC-32C.
  * - `get` asks again for the rest when a body breaks off, and fails with `Changed` when the artifact is another one by
  *   then. What is read whole is checked against the service's CRC-32C.
- * - An artifact of several chunks knows its SHA-256 only where `put` was told it: it is stored before the bytes are.
+ * - An artifact of several parts knows its SHA-256 only where `put` was told it: it is stored before the bytes are.
  */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ArtifactStorage["Service"], ArtifactError, Scope.Scope> {
   const { attempts = defaultAttempts, bucket, kmsKeyName } = options
   const prefix = yield* prefixOf(options.prefix ?? "")
-  const chunkBytes = Math.max(1, Math.ceil((options.chunkBytes ?? defaultChunkBytes) / chunkUnit)) * chunkUnit
+  const partBytes = Math.max(1, Math.ceil((options.partBytes ?? defaultPartBytes) / partUnit)) * partUnit
   const gcs = options.client ?? (yield* client.make(options))
   const service = requests.make(gcs, attempts)
   const listUrl = `${gcs.baseUrl}/b/${encodeURIComponent(bucket)}/o`
@@ -232,9 +232,9 @@ export const make = Effect.fnUntraced(function* (
         )
       )
 
-  const putChunks = <E>(
+  const putParts = <E>(
     key: string,
-    content: Stream.Stream<Chunk, E | ArtifactError>,
+    content: Stream.Stream<ArtifactParts.Part, E | ArtifactError>,
     told: PutOptions,
     check: Effect.Effect<Digests, ArtifactError>
   ): Effect.Effect<ObjectResource, E | ArtifactError> =>
@@ -250,10 +250,10 @@ export const make = Effect.fnUntraced(function* (
         (session) =>
           content.pipe(
             Stream.mapEffect(
-              Effect.fnUntraced(function* (chunk) {
-                const crc32c = chunk.last ? (yield* check).crc32c : undefined
-                ends = chunk.last
-                const object = yield* Effect.catch(uploads.send(service, session, chunk, crc32c), (fault) =>
+              Effect.fnUntraced(function* (part) {
+                const crc32c = part.last ? (yield* check).crc32c : undefined
+                ends = part.last
+                const object = yield* Effect.catch(uploads.send(service, session, part, crc32c), (fault) =>
                   settled(key, id, fault)
                 )
                 return crc32c === undefined || object === undefined ? object : yield* isIntact(key, object, crc32c)
@@ -300,8 +300,11 @@ export const make = Effect.fnUntraced(function* (
         return Effect.as(checkContent(key, told, { bytes, sha256: digests.sha256 }), digests)
       })
     )
-    const [first, others] = yield* Stream.peel(chunks(counted, chunkBytes), Sink.head())
-    if (Option.isNone(first)) return yield* Effect.die("a stream of bytes has a last chunk")
+    const [first, others] = yield* Stream.peel(
+      ArtifactParts.parts(counted, () => partBytes),
+      Sink.head()
+    )
+    if (Option.isNone(first)) return yield* Effect.die("a stream of bytes has a last part")
     if (first.value.last) {
       const digests = yield* checked
       return infoOf(key, yield* putWhole(key, first.value.content, digests, told.ifAbsent === true), digests.sha256)
@@ -309,7 +312,7 @@ export const make = Effect.fnUntraced(function* (
     if (told.ifAbsent === true && Option.isSome(yield* head(key))) {
       return yield* failure(key, "Exists", "there is one of that name")
     }
-    const object = yield* putChunks(key, Stream.concat(Stream.make(first.value), others), told, checked)
+    const object = yield* putParts(key, Stream.concat(Stream.make(first.value), others), told, checked)
     return infoOf(key, object, (yield* checked).sha256)
   }, Effect.scoped)
 

@@ -35,9 +35,9 @@ export const StorageConfig = Schema.Struct({
   kmsKeyName: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
     description: "The Cloud KMS key that artifacts are encrypted with, where it is not what the bucket does anyway."
   }),
-  chunkBytes: Schema.optionalKey(atLeast(256 * 1024)).annotateKey({
+  partBytes: Schema.optionalKey(atLeast(256 * 1024)).annotateKey({
     description:
-      "How large the chunks of an upload are, in bytes; rounded up to 256 KiB. One is in memory. Default: 8 MiB."
+      "How large the parts of an upload are, in bytes; rounded up to 256 KiB. One is in memory. Default: 8 MiB."
   }),
   attempts: Schema.optionalKey(atLeast(1)).annotateKey({
     description:

@@ -17,13 +17,13 @@ const strict = (options: Partial<GcsArtifactStorage.Options>) =>
     )
   )
 
-artifactStorageContract("GcsArtifactStorage", strict({ chunkBytes: StrictGcs.chunkUnit }), {
+artifactStorageContract("GcsArtifactStorage", strict({ partBytes: StrictGcs.partUnit }), {
   patience: "30 seconds",
   big: 1_000_000,
   many: 250
 })
 
-const prefixed = ArtifactStorageContract.make(strict({ chunkBytes: StrictGcs.chunkUnit, prefix: "/team a/ü+%2F/" }), {
+const prefixed = ArtifactStorageContract.make(strict({ partBytes: StrictGcs.partUnit, prefix: "/team a/ü+%2F/" }), {
   patience: "30 seconds",
   big: 600_000,
   many: 120
@@ -52,7 +52,7 @@ artifactStorageContract(
       bucket: StrictGcs.bucket,
       credentials: StrictGcs.keyFile,
       apiEndpoint: shared,
-      chunkBytes: StrictGcs.chunkUnit,
+      partBytes: StrictGcs.partUnit,
       prefix: `plain-${++made}`
     }),
   { patience: "30 seconds", big: 600_000, many: 20 }

@@ -13,7 +13,7 @@ const setUp = Effect.fnUntraced(function* (options: Partial<GcsArtifactStorage.O
     bucket: StrictGcs.bucket,
     credentials: StrictGcs.keyFile,
     apiEndpoint: gcs.endpoint,
-    chunkBytes: StrictGcs.chunkUnit,
+    partBytes: StrictGcs.partUnit,
     attempts: 2,
     ...options
   })
@@ -21,7 +21,7 @@ const setUp = Effect.fnUntraced(function* (options: Partial<GcsArtifactStorage.O
 })
 
 const small = Stream.make(new Uint8Array(10))
-const large = Stream.make(new Uint8Array(StrictGcs.chunkUnit + 10))
+const large = Stream.make(new Uint8Array(StrictGcs.partUnit + 10))
 
 const operations = (storage: ArtifactStorage.ArtifactStorage["Service"]) =>
   [

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto"
 import { EventEmitter, once } from "node:events"
 import * as StrictGcs from "./StrictGcs.ts"
 
-const chunk = StrictGcs.chunkUnit
+const chunk = StrictGcs.partUnit
 
 const setUp = Effect.fnUntraced(function* (options: Partial<GcsArtifactStorage.Options> = {}) {
   const gcs = yield* StrictGcs.start
@@ -14,7 +14,7 @@ const setUp = Effect.fnUntraced(function* (options: Partial<GcsArtifactStorage.O
     bucket: StrictGcs.bucket,
     credentials: StrictGcs.keyFile,
     apiEndpoint: gcs.endpoint,
-    chunkBytes: chunk,
+    partBytes: chunk,
     ...options
   })
   return { gcs, storage }
@@ -83,7 +83,7 @@ describe("put", () => {
 
   it.live("has chunks of which the service takes several sizes only", () =>
     Effect.gen(function* () {
-      const { gcs, storage } = yield* setUp({ chunkBytes: chunk + 1 })
+      const { gcs, storage } = yield* setUp({ partBytes: chunk + 1 })
       yield* storage.put("a", body(large))
       assert.strictEqual(rangesOf(gcs)[0], `bytes 0-${2 * chunk - 1}/*`)
     })
@@ -234,7 +234,7 @@ describe("put", () => {
 
   it.live("sends the rest of a chunk of which only a part was taken", () =>
     Effect.gen(function* () {
-      const { gcs, storage } = yield* setUp({ chunkBytes: 2 * chunk })
+      const { gcs, storage } = yield* setUp({ partBytes: 2 * chunk })
       gcs.trouble({ on: "UploadChunk", fault: { takes: chunk } })
       gcs.trouble({ on: "UploadChunk", fault: { takes: 10 }, after: 2 })
       yield* storage.put("a", body(large))

@@ -37,7 +37,7 @@ describe('{ "type": "gcs" }', () => {
         keyFilename: yield* keyFile,
         apiEndpoint: gcs.endpoint,
         kmsKeyName: "k",
-        chunkBytes: 256 * 1024,
+        partBytes: 256 * 1024,
         attempts: 3
       })
       yield* Effect.provide(put, layer)
@@ -72,7 +72,7 @@ describe('{ "type": "gcs" }', () => {
 
   it.effect.each([
     [{}, "bucket is missing"],
-    [{ bucket: "b", chunkBytes: 1024 }, "chunkBytes must be"],
+    [{ bucket: "b", partBytes: 1024 }, "partBytes must be"],
     [{ bucket: "b", attempts: 0 }, "attempts must be"],
     [{ bucket: "b", anonymous: "yes" }, "anonymous must be"],
     [{ bucket: "b", buckets: "b" }, 'buckets is not an option: did you mean "bucket"?'],

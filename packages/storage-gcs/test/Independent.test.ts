@@ -17,7 +17,7 @@ const setUp = Effect.gen(function* () {
   const storage = yield* GcsArtifactStorage.make({
     bucket: StrictGcs.bucket,
     client,
-    chunkBytes: StrictGcs.chunkUnit
+    partBytes: StrictGcs.partUnit
   })
   return { gcs, storage, theirs: client.bucket(StrictGcs.bucket) }
 })
@@ -53,7 +53,7 @@ describe("the SDK", () => {
       gcs.letIn()
       for (const resumable of [false, true]) {
         yield* Effect.promise(() =>
-          theirs.file("a").save(large, { resumable, ...(resumable ? { chunkSize: StrictGcs.chunkUnit } : {}) })
+          theirs.file("a").save(large, { resumable, ...(resumable ? { chunkSize: StrictGcs.partUnit } : {}) })
         )
         assert.isTrue((yield* read(storage.get("a"))).equals(large))
       }

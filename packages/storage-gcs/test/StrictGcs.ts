@@ -35,7 +35,7 @@ export { keyFile }
 export const bucket = "renders"
 
 /** The smallest chunk of an upload but the last one; all are multiples of it. */
-export const chunkUnit = 256 * 1024
+export const partUnit = 256 * 1024
 
 /** What is asked. */
 type Operation =
@@ -336,7 +336,7 @@ const open = async () => {
       if (upload.done === undefined) {
         if (to - from !== content.length) throw new GcsError(400, "invalid", "another length than the range")
         if (from > upload.bytes) throw new GcsError(503, "backendError", "a gap before the chunk")
-        if (total === "*" && content.length % chunkUnit !== 0) throw new GcsError(400, "invalid", "not times 256 KiB")
+        if (total === "*" && content.length % partUnit !== 0) throw new GcsError(400, "invalid", "not times 256 KiB")
         if (total !== "*" && Number(total) < to) throw new GcsError(400, "invalid", "more than the total")
         const fresh = content.subarray(upload.bytes - from)
         const taken = fault !== undefined && "takes" in fault ? fresh.subarray(0, fault.takes) : fresh

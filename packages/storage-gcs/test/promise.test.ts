@@ -15,7 +15,7 @@ const withStorage = (test: (storage: GcsArtifactStorage, gcs: StrictGcs.StrictGc
             bucket: StrictGcs.bucket,
             credentials: StrictGcs.keyFile,
             apiEndpoint: gcs.endpoint,
-            chunkBytes: StrictGcs.chunkUnit
+            partBytes: StrictGcs.partUnit
           })
           await test(storage, gcs)
           await storage.close()

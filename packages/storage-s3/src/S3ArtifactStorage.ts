@@ -25,6 +25,7 @@ import {
   UploadPartCommand
 } from "@aws-sdk/client-s3"
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner"
+import * as ArtifactParts from "@helios-infra/core/ArtifactParts"
 import {
   ArtifactError,
   type ArtifactInfo,
@@ -49,7 +50,6 @@ import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { createHash, randomUUID } from "node:crypto"
 import * as s3Client from "./internal/client.ts"
-import { type Part, parts } from "./internal/parts.ts"
 import { mostParts, partSizes } from "./internal/partSizes.ts"
 import * as serviceFault from "./internal/serviceFault.ts"
 
@@ -231,7 +231,7 @@ export const make = Effect.fnUntraced(function* (
 
   const putParts = <E>(
     key: string,
-    content: Stream.Stream<Part, E | ArtifactError>,
+    content: Stream.Stream<ArtifactParts.Part, E | ArtifactError>,
     told: PutOptions,
     check: Effect.Effect<unknown, ArtifactError>
   ) =>
@@ -314,7 +314,7 @@ export const make = Effect.fnUntraced(function* (
         return Effect.as(checkContent(key, told, { bytes, sha256 }), sha256)
       })
     )
-    const [first, others] = yield* Stream.peel(parts(counted, sizeOf), Sink.head())
+    const [first, others] = yield* Stream.peel(ArtifactParts.parts(counted, sizeOf), Sink.head())
     if (Option.isNone(first)) return yield* Effect.die("a stream of bytes has a last part")
     if (first.value.last) {
       const sha256 = yield* checked

@@ -222,8 +222,8 @@ export interface FirstPartyOptions {
       readonly anonymous?: boolean
       /** The Cloud KMS key that artifacts are encrypted with, where it is not what the bucket does anyway. */
       readonly kmsKeyName?: string
-      /** How large the chunks of an upload are, in bytes; rounded up to 256 KiB. One is in memory. Default: 8 MiB. */
-      readonly chunkBytes?: number
+      /** How large the parts of an upload are, in bytes; rounded up to 256 KiB. One is in memory. Default: 8 MiB. */
+      readonly partBytes?: number
       /** How often each request is made before it fails, where it can help to make it again. Default: 7, in about 6 seconds. */
       readonly attempts?: number
     }

@@ -3,17 +3,17 @@
  *
  * ```
  * whole:    POST metadata and content
- * session:  POST metadata → PUT chunk → 308 … → PUT last chunk and the checksum of all → the object
+ * session:  POST metadata → PUT part → 308 … → PUT last part and the checksum of all → the object
  *                              └ no answer: PUT nothing → 308 with what is there, or the object
  *           or DELETE
  * ```
  *
  * An object is there when the last byte is, and not before.
  */
+import type { Part } from "@helios-infra/core/ArtifactParts"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
-import type { Chunk } from "./chunks.ts"
 import { decodeObject, type ObjectResource, objectFields } from "./objectResource.ts"
 import type { Answer, Call, Requests } from "./requests.ts"
 import { type Fault, isCorrupt, ofNonsense } from "./serviceFault.ts"
@@ -101,18 +101,18 @@ export const begin = Effect.fnUntraced(function* (
 })
 
 /**
- * Sends a chunk, as often as it takes until the service has all of it. With the checksum of everything it is the last
+ * Sends a part, as often as it takes until the service has all of it. With the checksum of everything it is the last
  * one, and gives the object.
  * What has no answer is not sent again before the service has said how much of it there is.
  */
 export const send = (
   requests: Requests,
   session: string,
-  chunk: Chunk,
+  part: Part,
   crc32c: string | undefined
 ): Effect.Effect<ObjectResource | undefined, Fault> =>
   Effect.suspend(() => {
-    const { content, from } = chunk
+    const { content, from } = part
     const to = from + content.length
     const total = crc32c === undefined ? "*" : String(to)
     let offset = from
