@@ -1,5 +1,6 @@
-import { globSync } from "node:fs"
-import { basename, dirname } from "node:path"
+import { existsSync, globSync } from "node:fs"
+import { basename, delimiter, dirname, join } from "node:path"
+import { env } from "node:process"
 import { defineConfig } from "vitest/config"
 
 // Packages are tested from their sources, without a build; see the conditions in their `exports`. Not "module": what that
@@ -15,6 +16,15 @@ const folders = globSync(
 )
   .map(dirname)
   .toSorted()
+
+/**
+ * The ffmpeg of this machine, with which those tests of the stitcher run once more that depend on what ffmpeg does: that of
+ * the registry is of 2018.
+ */
+const ffmpeg = (env["PATH"] ?? "")
+  .split(delimiter)
+  .map((dir) => join(dir, "ffmpeg"))
+  .find((file) => existsSync(file))
 
 /** Tests of types, `*.test-d.ts`, are read by the compiler and never run. */
 const typeTests = "packages/*/test/**/*.test-d.ts"
@@ -34,6 +44,22 @@ export default defineConfig({
         extends: true as const,
         test: { name: basename(root), root, include: ["test/**/*.test.ts"] }
       })),
+      ...(ffmpeg === undefined
+        ? []
+        : [
+            {
+              extends: true as const,
+              test: {
+                name: "stitcher-ffmpeg-installed",
+                root: "packages/stitcher-ffmpeg",
+                include: [
+                  "test/{FfmpegOutputCheck,FfmpegStitcher*,JoinedSound,MatroskaIndex,MediaProbe,MovIndex,Preview,Reencode}.test.ts"
+                ],
+                exclude: ["test/FfmpegStitcher{Chunks,Incremental,Remote}.test.ts"],
+                env: { HELIOS_TEST_FFMPEG: ffmpeg }
+              }
+            }
+          ]),
       ...(globSync(typeTests, { cwd: import.meta.dirname }).length === 0
         ? []
         : [
