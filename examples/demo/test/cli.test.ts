@@ -51,12 +51,14 @@ const frameHashes = async (file: string): Promise<ReadonlyArray<string>> => {
   return lines.filter((line) => /^\d/.test(line)).map((line) => line.split(",").at(-1)?.trim() ?? "")
 }
 
-/** The processes that have a text in their environment: whatever a command started, wherever it went. */
-const processesWith = (marker: string): ReadonlyArray<string> =>
+/** The processes that have a text in their environment, wherever what a command started went, and words in their command line. */
+const processesWith = (marker: string, ...words: ReadonlyArray<string>): ReadonlyArray<string> =>
   readdirSync("/proc").filter((pid) => {
     if (!/^\d+$/.test(pid)) return false
     try {
-      return readFileSync(`/proc/${pid}/environ`, "latin1").includes(marker)
+      if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(marker)) return false
+      const commandLine = readFileSync(`/proc/${pid}/cmdline`, "latin1")
+      return words.every((word) => commandLine.includes(word))
     } catch {
       return false // it is gone, or not ours
     }
@@ -131,10 +133,7 @@ describe("the worker's program", () => {
     const child = start(argumentsFor(film, 0, 300, file), { HELIOS_DEMO_TEST: `crash-${process.pid}` })
     const end = ended(child)
     await new Promise((resolve) => child.stdout?.once("data", resolve))
-    const browsers = processesWith(marker).filter((pid) => {
-      const commandLine = readFileSync(`/proc/${pid}/cmdline`, "latin1")
-      return commandLine.includes("--remote-debugging-pipe") && commandLine.includes("chromium")
-    })
+    const browsers = processesWith(marker, "--remote-debugging-pipe", "chromium")
     assert.isNotEmpty(browsers)
     spawnSync("kill", ["-KILL", ...browsers]) // one may end with another
     const { code, stderr } = await end
