@@ -161,7 +161,7 @@ export const post: (
         Effect.catch((error) => fail(new Unreachable({ cause: causeOf(error) }))),
         Effect.timeoutOrElse({
           duration: endpoint.timeout,
-          orElse: () => fail(new NoAnswer({ afterMs: Duration.toMillis(endpoint.timeout) }))
+          orElse: () => fail(new NoAnswer({ afterMs: Math.ceil(Duration.toMillis(endpoint.timeout)) }))
         })
       )
     const { headers, status } = response

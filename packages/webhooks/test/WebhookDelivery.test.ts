@@ -278,13 +278,16 @@ describe("WebhookEndpoint", () => {
         [{ url: "http://shop.example/very-secret" }, /must be https.*allowHttp/],
         [{ url: "http://127.0.0.1.shop.example/very-secret" }, /must be https/],
         [{ url: "https://user:very-secret@shop.example" }, /holds a password/],
-        [{ secrets: [] }, /needs a secret/],
+        [{ secrets: [] }, /needs a list of secrets/],
         [{ secrets: [Redacted.make("very-secret")] }, /secret 1 of it must be "whsec_"/],
         [{ headers: { "Webhook-Id": "1" } }, /Webhook-Id is set by the protocol/],
         [{ headers: { Host: "bank.example" } }, /Host is set/],
         [{ headers: { "x y": "1" } }, /no header can have/],
         [{ headers: { "x-y": Redacted.make("very-secret\r\nx: 1") } }, /no header can hold/],
         [{ concurrency: 0 }, /whole number from 1/],
+        [{ timeout: Number.NaN }, /its timeout is no time/],
+        [{ retry: { maxDelay: Number.NaN } }, /its maxDelay is no time/],
+        [{ since: Number.NaN }, /its since must be milliseconds/],
         [{ id: "" }, /1 to 100 characters/]
       ]
       for (const [options, expected] of wrong) {

@@ -541,6 +541,109 @@ describe("Webhooks", () => {
     })
   )
 
+  it.effect("look an endpoint up again that takes nothing: it may have another URL or secret by now, or be gone", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(({ host }) => (host === "new.example" ? 204 : 500))
+      const secrets = [yield* WebhookSignature.newSecret]
+      let url = "https://old.example"
+      let ids = ["moved", "removed"]
+      const { jobs } = yield* fresh(client, {
+        endpoints: () => Effect.sync(() => ids.map((id) => ({ id, url, secrets })))
+      })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      assert.lengthOf(client.sent, 2)
+      url = "https://new.example"
+      ids = ["moved"]
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(1))
+      assert.lengthOf(client.sent, 2 + whole(1).length)
+    })
+  )
+
+  it.effect("recover what can be, and say of which job the endpoints are not known", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make()
+      const secrets = [yield* WebhookSignature.newSecret]
+      const { kept } = yield* fresh(client, { endpoints: [] })
+      const jobs = Context.get(kept, JobRepository.JobRepository)
+      for (const id of ["a", "b", "c"]) yield* Jobs.render(jobs, id, 1)
+      const { webhooks } = yield* start(kept, client, {
+        endpoints: (id) =>
+          Effect.succeed([{ id, url: id === "b" ? "http://shop.example" : `https://${id}.example`, secrets }])
+      })
+      const error = yield* Effect.flip(webhooks.recover())
+      assert.match(error.message, /"b": its url must be https/)
+      yield* settle
+      for (const id of ["a", "c"]) assert.deepStrictEqual(client.taken(`${id}.example`), whole(1))
+    })
+  )
+
+  it.effect("take an endpoint up at another URL while jobs still wait for the one that answered 410", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(({ host }) => (host === "new.example" ? 204 : status))
+      const secrets = [yield* WebhookSignature.newSecret]
+      let url = "https://old.example"
+      const retry = { delay: "1 hour", maxDelay: "1 hour" } as const
+      const { jobs } = yield* fresh(client, {
+        endpoints: () => Effect.sync(() => [{ id: "shop", url, secrets, retry }])
+      })
+      yield* Jobs.render(jobs, "waits", 1)
+      yield* settle
+      status = 410
+      yield* Jobs.render(jobs, "closes", 1)
+      yield* settle
+      url = "https://new.example"
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      assert.deepStrictEqual(client.taken("new.example"), whole(1))
+      yield* pass("2 hours")
+      const taken = client.sent.filter(({ host, event }) => host === "new.example" && event.data.jobId === "waits")
+      assert.lengthOf(taken, whole(1).length)
+    })
+  )
+
+  it.effect("say that an endpoint does not answer, whatever fraction of a millisecond it has", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(() => Effect.never)
+      const { made, report } = reports()
+      const { jobs } = yield* fresh(client, {
+        endpoints: [{ timeout: 1000 / 3, retry: { giveUpAfter: 0 } }],
+        report
+      })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* pass("10 seconds")
+      assert.lengthOf(made, whole(1).length)
+    })
+  )
+
+  it.effect("never disturb a run, whatever the functions that they are given throw", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(() => 500)
+      const thrown = yield* fresh(client, {
+        endpoints: () => {
+          throw new Error("no such table")
+        }
+      })
+      yield* Jobs.render(thrown.jobs, "job", 1)
+      yield* thrown.jobs.delete("job")
+
+      let told = 0
+      const { jobs } = yield* fresh(client, {
+        endpoints: [{ retry: { giveUpAfter: 0 } }],
+        report: () => {
+          told++
+          throw new Error("no such queue")
+        }
+      })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* pass("10 seconds")
+      assert.isAbove(told, 1)
+      assert.isAbove(client.sent.length, 1)
+    })
+  )
+
   it.effect("fail to start with an endpoint that cannot be used, or two of one id", () =>
     Effect.gen(function* () {
       const client = FakeClient.make()

@@ -122,4 +122,28 @@ describe("Webhooks without Effect", () => {
     const manager = new JobManager({ repository: webhooks.repository })
     assert.match(String(await manager.createJob(spec).catch((error: unknown) => error)), /must be https/)
   })
+
+  it("say what is wrong with an endpoint that no compiler has seen", async () => {
+    const right = { id: "shop", url: "https://shop.example", secrets: [newSecret()] }
+    const wrong: ReadonlyArray<readonly [object, string]> = [
+      [{ secrets: newSecret() }, '"shop": it needs a list of secrets'],
+      [{ secrets: undefined }, '"shop": it needs a list of secrets'],
+      [{ secrets: [undefined] }, '"shop": secret 1 of it must be'],
+      [{ id: undefined }, '"(no id)": its id must have'],
+      [{ types: "job.completed" }, '"shop": its types must be a list'],
+      [{ timeout: "soon" }, '"shop": its timeout is no time'],
+      [{ retry: { delay: "a while" } }, '"shop": its delay is no time'],
+      [{ since: "yesterday" }, '"shop": its since must be milliseconds']
+    ]
+    await Promise.all(
+      wrong.map(async ([change, expected]) => {
+        const endpoint = { ...right }
+        Object.assign(endpoint, change)
+        const webhooks = new Webhooks({ repository: new InMemoryJobRepository(), endpoints: [endpoint] })
+        const error = await webhooks.recover().catch((error: unknown) => error)
+        assert.instanceOf(error, EndpointError)
+        assert.include(String(error), expected)
+      })
+    )
+  })
 })
