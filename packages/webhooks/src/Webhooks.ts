@@ -272,13 +272,17 @@ const make = Effect.fnUntraced(function* (options: Options) {
     let cursor: cursors.Cursor | undefined
     let read = { revision: 0, run: 0 }
 
-    /** Fails where somebody else sends now, or the job is deleted. */
-    const checkMine = Effect.flatMap(cursors.loadCursor(store, key), (now) =>
-      now?.holder === holder ? Effect.void : Effect.fail(new LaneEnded({ why: "taken" }))
-    )
+    /** Fails where somebody else sends now, or the job is deleted. A cursor that is lost otherwise is written anew. */
+    const checkMine = Effect.gen(function* () {
+      const now = yield* cursors.loadCursor(store, key)
+      if (now?.holder === holder) return
+      if (now !== undefined) return yield* new LaneEnded({ why: "taken" })
+      yield* Stream.runDrain(Stream.take(repository.read(jobId, read.revision), 1))
+      if (cursor !== undefined) yield* cursors.saveCursor(store, key, cursor)
+    })
 
     /** Not written, it would be sent again: tried until it is. */
-    const save = (next: cursors.Cursor): Effect.Effect<void, LaneEnded> =>
+    const save = (next: cursors.Cursor): Effect.Effect<void, LaneEnded | RepositoryError> =>
       Effect.andThen(checkMine, cursors.saveCursor(store, key, next)).pipe(
         Effect.tapErrorTag("CursorError", (error) => Effect.logWarning(`${error.message}; trying again`)),
         Effect.retry({

@@ -796,6 +796,44 @@ describe("Webhooks", () => {
     })
   )
 
+  it.effect("write a cursor anew that is lost while they send, and lose no event then", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(() => status)
+      const kept = yield* makeKept()
+      const texts = new Map<string, string>()
+      const store = WebhookCursors.WebhookCursors.of({
+        get: (key) => Effect.sync(() => texts.get(key)),
+        set: (key, text) => Effect.sync(() => void texts.set(key, text)),
+        remove: (key) => Effect.sync(() => void texts.delete(key))
+      })
+      const { jobs, webhooks } = yield* start(Context.add(kept, WebhookCursors.WebhookCursors, store), client)
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      texts.clear()
+      yield* pass("10 seconds")
+      status = 204
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(1))
+      assert.deepStrictEqual(yield* webhooks.recover(), [])
+    })
+  )
+
+  it.effect("stop where the job was deleted by somebody else", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(() => 500)
+      const { jobs, kept } = yield* fresh(client)
+      const other = yield* start(kept, FakeClient.make())
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      yield* other.jobs.delete("job")
+      yield* pass("1 minute")
+      const sent = client.sent.length
+      yield* pass("1 day")
+      assert.lengthOf(client.sent, sent)
+    })
+  )
+
   it.effect("hear of a run that begins while they write down that the job is at rest", () =>
     Effect.gen(function* () {
       const kept = yield* makeKept()
