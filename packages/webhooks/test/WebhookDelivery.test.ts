@@ -125,6 +125,8 @@ describe("WebhookDelivery", () => {
       assert.approximately(date._tag === "Answered" ? (date.retryAfterMs ?? 0) : 0, 59_500, 1500)
       assert.include(yield* after(new Date(Date.now() - 60_000).toUTCString()), { retryAfterMs: 0 })
       assert.notProperty(yield* after("soon"), "retryAfterMs")
+      // Longer than any number.
+      assert.include(yield* after("9".repeat(400)), { status: 429, retryAfterMs: Number.MAX_SAFE_INTEGER })
     })
   )
 
