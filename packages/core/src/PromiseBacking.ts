@@ -90,7 +90,8 @@ export const managerOf = (options: object): Option.Option<Manager> => Option.fro
  * ```
  */
 export const telemetry = (layer: TelemetryLayer): Telemetry => {
-  const runtime = ManagedRuntime.make(layer)
+  // In plain JavaScript it can fail all the same: that is no failure of a job.
+  const runtime = ManagedRuntime.make(Layer.orDie(layer))
   const made = new Telemetry(runtime.dispose)
   telemetries.set(made, runtime)
   return made

@@ -107,6 +107,14 @@ describe("the telemetry of plain code", () => {
     assert.deepStrictEqual(story, ["made", "closed"])
   })
 
+  it("says why it cannot be made, where no compiler has seen that it may not", async () => {
+    const failing = Layer.effectDiscard(Effect.fail(new Error("there is no exporter")))
+    // @ts-expect-error -- plain JavaScript
+    const telemetry = PromiseBacking.telemetry(failing)
+    const error = await new JobManager({ telemetry }).listJobs().catch((error: unknown) => error)
+    assert.strictEqual(String(error), "Error: there is no exporter")
+  })
+
   it("has to be made by us", () => {
     const foreign = new Telemetry(() => Promise.resolve())
     assert.throws(() => new JobManager({ telemetry: foreign }), /telemetry\(layer\).*PromiseBacking/)
