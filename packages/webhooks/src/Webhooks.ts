@@ -79,7 +79,7 @@ export class ReportError extends Data.TaggedError("ReportError")<{ readonly caus
 export interface Options {
   /**
    * The endpoints of all jobs; or a function that looks up those of one job, by its id: when it is created, when a run
-   * begins or ends, before each further try, and after a restart.
+   * begins or ends, before each further try, and after a restart. It has 30 seconds.
    */
   readonly endpoints:
     | ReadonlyArray<WebhookEndpoint.Endpoint>
@@ -134,6 +134,14 @@ const defaultDrain = Duration.seconds(5)
 
 /** How long a lane waits whose journal or cursor cannot be read or written. */
 const troublePause = Duration.seconds(5)
+
+/** How long it may take to look the endpoints of a job up. */
+const lookUpLimit = Duration.seconds(30)
+
+const unknown = (jobId: string, why: string): Effect.Effect<never, WebhookEndpoint.EndpointError> =>
+  Effect.fail(
+    new WebhookEndpoint.EndpointError({ endpoint: "(all)", fix: `those of job ${jobId} are not known: ${why}` })
+  )
 
 /** A lane ends before what is due was delivered. */
 class LaneEnded extends Data.TaggedError("LaneEnded")<{ readonly why: "gone" | "removed" | "taken" | "closing" }> {}
@@ -212,17 +220,14 @@ const make = Effect.fnUntraced(function* (options: Options) {
     listed !== undefined || !Predicate.isFunction(endpoints)
       ? Effect.succeed(listed ?? [])
       : Effect.suspend(() => endpoints(jobId)).pipe(
+          Effect.timeoutOrElse({
+            duration: lookUpLimit,
+            orElse: () => unknown(jobId, `no answer within ${Duration.format(lookUpLimit)}`)
+          }),
           Effect.flatMap((found) => Effect.forEach(found, (endpoint) => targetOf(endpoint, false))),
           Effect.flatMap(unique),
           // A fault of whoever looks up must not become one of the job.
-          Effect.catchDefect((defect) =>
-            Effect.fail(
-              new WebhookEndpoint.EndpointError({
-                endpoint: "(all)",
-                fix: `those of job ${jobId} are not known: ${String(defect)}`
-              })
-            )
-          )
+          Effect.catchDefect((defect) => unknown(jobId, String(defect)))
         )
 
   const gateOf = ({ concurrency, id }: WebhookEndpoint.Ready): Effect.Effect<Gate, never, Scope.Scope> =>
@@ -508,13 +513,13 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const sweep = Effect.fnUntraced(function* (which: (job: JobSummary, target: Target) => boolean) {
     const jobs = yield* Stream.runCollect(repository.list())
     const begun: Array<string> = []
-    let unknown: WebhookEndpoint.EndpointError | undefined
+    let failed: WebhookEndpoint.EndpointError | undefined
     // The oldest first.
     for (const job of jobs.toReversed()) {
       // One whose endpoints are not known keeps no other waiting.
       const targets = yield* Effect.catchTag(targetsOf(job.id), "EndpointError", (error) =>
         Effect.sync((): ReadonlyArray<Target> => {
-          unknown ??= error
+          failed ??= error
           return []
         })
       )
@@ -523,7 +528,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       for (const target of due) want(job.id, target, 0)
       if (due.length > 0) begun.push(job.id)
     }
-    if (unknown !== undefined) return yield* unknown
+    if (failed !== undefined) return yield* failed
     return begun
   })
 

@@ -42,7 +42,7 @@ export interface WebhooksOptions {
   readonly repository: JobRepository
   /**
    * The endpoints of all jobs; or a function that looks up those of one job: when it is created, when a run begins or ends,
-   * before each further try, and after a restart.
+   * before each further try, and after a restart. It has 30 seconds.
    */
   readonly endpoints: ReadonlyArray<Endpoint> | ((jobId: string) => Promise<ReadonlyArray<Endpoint>>)
   /** The folder that remembers how far each endpoint has come; made when it is not there. Default: in memory. */

@@ -561,6 +561,26 @@ describe("Webhooks", () => {
     })
   )
 
+  it.effect("do not wait for ever for somebody who looks endpoints up", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make()
+      const secrets = [yield* WebhookSignature.newSecret]
+      let hangs = true
+      const { jobs } = yield* fresh(client, {
+        endpoints: (id) =>
+          Effect.suspend(() => (hangs ? Effect.never : Effect.succeed([{ id, url: "https://shop.example", secrets }])))
+      })
+      yield* Jobs.render(jobs, "deleted", 1)
+      yield* Jobs.render(jobs, "job", 1)
+      const deleted = yield* Effect.forkChild(jobs.delete("deleted"))
+      yield* pass("1 minute")
+      yield* Fiber.join(deleted)
+      hangs = false
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(1))
+    })
+  )
+
   it.effect("recover what can be, and say of which job the endpoints are not known", () =>
     Effect.gen(function* () {
       const client = FakeClient.make()
