@@ -36,7 +36,8 @@ export interface Retry {
   readonly maxRetryAfter?: Duration.Input | undefined
   /**
    * How long an endpoint may fail, without taking a single event of the job, before the event is given up. Those after it
-   * are tried once each from then on, until it takes one. Default: 24 hours.
+   * are tried once each from then on, until it takes one. A process that begins anew tries for `maxDelay` first, for nobody
+   * may have tried before. Default: 24 hours.
    */
   readonly giveUpAfter?: Duration.Input | undefined
 }

@@ -167,6 +167,8 @@ interface Gate {
 interface Lane {
   wanted: number
   target: Target
+  /** Until when nothing is given up of what failed before this process began. */
+  patientUntil: number
 }
 
 const make = Effect.fnUntraced(function* (options: Options) {
@@ -312,6 +314,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
         failingSince: known?.failingSince ?? null
       }
       yield* cursors.saveCursor(store, key, first)
+      if (first.failingSince !== null && known?.holder !== holder) {
+        own.patientUntil = (yield* Clock.currentTimeMillis) + Math.min(endpoint.giveUpAfterMs, endpoint.maxDelayMs)
+      }
       return (cursor = first)
     })
 
@@ -354,7 +359,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
           yield* Effect.logWarning(`${error.message}; trying again`)
           yield* save({ ...from, failingSince })
         }
-        const left = failingSince + endpoint.giveUpAfterMs - now
+        const left = Math.max(failingSince + endpoint.giveUpAfterMs, own.patientUntil) - now
         if (left <= 0 && (yield* tell({ _tag: "GivenUp", endpoint: endpoint.id, event, failingSince, error }))) {
           return { ...from, failingSince }
         }
@@ -451,7 +456,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       return
     }
     if (isClosing() || held.has(name)) return
-    const own: Lane = { wanted: revision, target }
+    const own: Lane = { wanted: revision, target, patientUntil: 0 }
     lanes.set(name, own)
     run(
       name,

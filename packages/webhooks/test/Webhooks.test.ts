@@ -208,6 +208,37 @@ describe("Webhooks", () => {
       })
   )
 
+  it.effect("try for a while what was failing before they were down for days: nobody tried meanwhile", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(() => status)
+      const { made, report } = reports()
+      const { end, jobs, kept } = yield* fresh(client, { report })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* pass("1 minute")
+      yield* end
+      yield* TestClock.adjust("3 days")
+      const second = yield* start(kept, client, { report })
+      yield* second.webhooks.recover()
+      yield* pass("1 minute")
+      status = 204
+      yield* pass("5 minutes")
+      assert.lengthOf(made, 0)
+      assert.deepStrictEqual(client.taken(), whole(1))
+
+      // Not for ever.
+      status = 500
+      yield* Jobs.render(second.jobs, "other", 1)
+      yield* pass("1 minute")
+      yield* second.end
+      yield* TestClock.adjust("3 days")
+      const third = yield* start(kept, client, { report })
+      yield* third.webhooks.recover()
+      yield* pass("30 minutes", 60)
+      assert.lengthOf(made, whole(1).length)
+    })
+  )
+
   it.effect("do not lose an event of whose end nobody could be told", () =>
     Effect.gen(function* () {
       const client = FakeClient.make(() => 500)
