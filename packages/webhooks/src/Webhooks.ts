@@ -109,7 +109,8 @@ export interface RecoverOptions {
  *   {@link layer} gives need no call: it is told when they are created or run.
  * - `recover` does so for all jobs of which something is due: those that ended while nobody sent, and those whose process
  *   died. At the start of a process; gives their ids. Where the endpoints of a job are not known it fails, in the end.
- * - `resend` sends one event of a job again to an endpoint, and all after it, by its `sequence`.
+ * - `resend` sends one event of a job again to an endpoint, and all after it, by its `sequence`. Fails where the job has no
+ *   such endpoint.
  * - `reopen` lets an endpoint that answered 410 have events again, those that were due to it first.
  */
 export class Webhooks extends Context.Service<
@@ -122,7 +123,7 @@ export class Webhooks extends Context.Service<
     readonly resend: (
       jobId: string,
       options: { readonly endpoint: string; readonly sequence: number }
-    ) => Effect.Effect<void, CursorError>
+    ) => Effect.Effect<void, CursorError | WebhookEndpoint.EndpointError>
     readonly reopen: (
       endpoint: string
     ) => Effect.Effect<void, RepositoryError | CursorError | WebhookEndpoint.EndpointError>
@@ -620,18 +621,29 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const resend: Webhooks["Service"]["resend"] = Effect.fn("Webhooks.resend")((jobId, { endpoint, sequence }) => {
     const name = nameOf(jobId, endpoint)
+    const check = Effect.flatMap(targetsOf(jobId), (targets) => {
+      const ids = targets.map(({ endpoint }) => endpoint.id)
+      if (ids.includes(endpoint)) return Effect.void
+      const those = ids.length === 0 ? "it has none" : `it has ${ids.map((id) => JSON.stringify(id)).join(", ")}`
+      const fix = `job ${JSON.stringify(jobId)} has none of this id; ${those}`
+      return Effect.fail(new WebhookEndpoint.EndpointError({ endpoint, fix }))
+    })
     const back = Effect.gen(function* () {
       yield* stop(name)
       const key = yield* cursors.cursorKey(endpoint, jobId)
       const cursor = yield* cursors.loadCursor(store, key)
-      if (cursor === undefined) return
+      // What was not sent yet comes all the same, and nothing before it may be passed over.
+      if (cursor === undefined || sequence > cursor.revision) return
       // Of any run: only its place counts.
       const place = { revision: sequence - 1, run: Number.MAX_SAFE_INTEGER, atRest: false }
       yield* cursors.saveCursor(store, key, { ...cursor, ...place, holder })
     })
-    return Effect.ensuring(
-      hold([name], back),
-      Effect.sync(() => begin(jobId, 0))
+    return Effect.andThen(
+      check,
+      Effect.ensuring(
+        hold([name], back),
+        Effect.sync(() => begin(jobId, 0))
+      )
     )
   })
 

@@ -733,6 +733,33 @@ describe("Webhooks", () => {
       })
   )
 
+  it.effect("pass over nothing that was not sent yet when they are to send again from a later place", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(({ event }) => (event.sequence > 2 ? status : 204))
+      const { jobs, webhooks } = yield* fresh(client)
+      yield* Jobs.render(jobs, "job", 2)
+      yield* settle
+      yield* webhooks.resend("job", { endpoint: "shop", sequence: 5 })
+      status = 204
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(2))
+      yield* webhooks.resend("job", { endpoint: "shop", sequence: 1000 })
+      yield* Jobs.write(jobs, "job", (run) => [Jobs.started(run), Jobs.ended(run, "completed")])
+      yield* settle
+      assert.deepStrictEqual(client.taken().slice(5), ["7 job.resumed", "8 job.completed"])
+    })
+  )
+
+  it.effect("say that there is no endpoint to send again to", () =>
+    Effect.gen(function* () {
+      const { jobs, webhooks } = yield* fresh(FakeClient.make())
+      yield* Jobs.render(jobs, "job", 1)
+      const error = yield* Effect.flip(webhooks.resend("job", { endpoint: "shpo", sequence: 1 }))
+      assert.strictEqual(error.message, 'webhook endpoint "shpo": job "job" has none of this id; it has "shop"')
+    })
+  )
+
   it.effect("send again, from one event on", () =>
     Effect.gen(function* () {
       const client = FakeClient.make()
