@@ -78,6 +78,7 @@ export class Webhooks {
   /** What a `JobManager` is given, so that events are sent as they happen. */
   readonly repository: RepositoryClass
   readonly #runtime: ManagedRuntime.ManagedRuntime<Core.Webhooks | Jobs, Failure>
+  #closed = false
 
   constructor({ ca, dir, drain, endpoints, privateAddresses, report, repository }: WebhooksOptions) {
     this.#runtime = ManagedRuntime.make(
@@ -155,10 +156,12 @@ export class Webhooks {
 
   /** Waits a moment for endpoints that take what is due to them, and stops. The rest is sent after the next `recover`. */
   close(): Promise<void> {
+    this.#closed = true
     return this.#runtime.dispose()
   }
 
   #run<A>(effect: Effect.Effect<A, Failure, Core.Webhooks>): Promise<A> {
+    if (this.#closed) return Promise.reject(new Error("these webhooks are closed: what is due is sent by new ones"))
     return PromiseBacking.run(Effect.flatMap(this.#runtime.contextEffect, (context) => Effect.provide(effect, context)))
   }
 }

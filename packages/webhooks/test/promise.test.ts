@@ -111,6 +111,19 @@ describe("Webhooks without Effect", () => {
     assert.isTrue(report?._tag === "GivenUp" && report.event.type === "job.started" && report.endpoint === "of film")
   })
 
+  it("say that they are closed", async () => {
+    const webhooks = new Webhooks({
+      repository: new InMemoryJobRepository(),
+      endpoints: [{ id: "shop", url: "https://shop.example", secrets: [newSecret()] }]
+    })
+    await webhooks.recover()
+    await webhooks.close()
+    await webhooks.close()
+    const error = await webhooks.recover().catch((error: unknown) => error)
+    assert.instanceOf(error, Error)
+    assert.include(String(error), "these webhooks are closed")
+  })
+
   it("say what is wrong with an endpoint", async () => {
     const webhooks = new Webhooks({
       repository: new InMemoryJobRepository(),
