@@ -1,5 +1,6 @@
 /**
- * Holds the pages to what is true: their code compiles as a user would write it, against the packages' sources; what they
+ * Holds the pages, and the doc comments that the API reference is made of, to what is true: their code compiles as a user
+ * would write it, against the packages' sources; what they
  * show of a file is what the file holds; their job files and configurations are such; their shell commands parse; and every error has its
  * entry. Code that says `run` is run by the tests of `site/`; dead links are found by `pnpm check site`.
  */
@@ -9,11 +10,15 @@ import { dirname, join } from "node:path"
 import process from "node:process"
 import { dataIssue } from "../site/src/DataFiles.ts"
 import * as Errors from "../site/src/Errors.ts"
-import { type Fence, fencesOf, fileOf, place } from "../site/src/Fences.ts"
+import { type Fence, fencesInComments, fencesOf, fileOf, place } from "../site/src/Fences.ts"
 import { install } from "../site/src/Packages.ts"
 import { root, written } from "../site/src/Pages.ts"
+import { modules } from "../site/src/Reference.ts"
 
-const fences = ["README.md", ...written].flatMap(fencesOf)
+const fences = [
+  ...["README.md", ...written].flatMap(fencesOf),
+  ...modules().flatMap((file) => fencesInComments(file, readFileSync(join(root, file), "utf8")))
+]
 const checked = fences.filter(({ unchecked }) => unchecked === undefined)
 const issues: Array<string> = []
 

@@ -73,6 +73,12 @@ export default defineConfig({
     search: {
       provider: "local",
       options: {
+        // Who looks for an error wants to know what to do about it, before where it is declared.
+        miniSearch: {
+          searchOptions: {
+            boostDocument: (id: string) => (id.includes("/troubleshooting") ? 2 : id.includes("/api/") ? 0.3 : 1)
+          }
+        },
         // Of the reference the names of what is exported; of code no colours.
         _render: (source, env, md) => {
           md.options.highlight = null

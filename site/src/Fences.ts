@@ -60,3 +60,16 @@ export const fencesFrom = (page: string, text: string): ReadonlyArray<Fence> => 
 
 /** All fences of a page. */
 export const fencesOf = (page: string): ReadonlyArray<Fence> => fencesFrom(page, textOf(page))
+
+/** All fences of the doc comments in a source's text, which the API reference shows, in the lines where they are. */
+export const fencesInComments = (file: string, source: string): ReadonlyArray<Fence> => {
+  let inside = false
+  const lines = source.split("\n").map((line) => {
+    inside ||= /^\s*\/\*\*/.test(line)
+    const said = inside ? line.replace(/^\s*(?:\/\*\*|\*(?!\/)) ?/, "") : ""
+    if (!line.includes("*/")) return said
+    inside = false
+    return said.replace(/\s*\*\/.*$/, "")
+  })
+  return fencesFrom(file, lines.join("\n"))
+}

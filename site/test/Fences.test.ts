@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { fencesFrom } from "../src/Fences.ts"
+import { fencesFrom, fencesInComments } from "../src/Fences.ts"
 
 const fences = (...lines: ReadonlyArray<string>) => fencesFrom("page.md", lines.join("\n"))
 
@@ -39,6 +39,38 @@ describe("fences", () => {
       unchecked: "it is yours"
     })
     assert.throws(() => fences("```ts no-check", "x", "```"), /page\.md:1: no-check says why/)
+  })
+
+  it("of doc comments are found where they are, and nothing else of their sources is", () => {
+    const source = [
+      "/** What it is. */",
+      "export const one = `",
+      "```ts",
+      "not this",
+      "```",
+      "`",
+      "/**",
+      " * ```ts",
+      " * one(2)",
+      " *",
+      " *   .three()",
+      " * ```",
+      " */",
+      "export class Two {",
+      "  /**",
+      "   * ```js no-check: it is half",
+      "   * class {",
+      "   * ```",
+      "   */",
+      "}"
+    ]
+    assert.deepStrictEqual(
+      fencesInComments("a.ts", source.join("\n")).map(({ code, line, unchecked }) => [line, code, unchecked]),
+      [
+        [8, "one(2)\n\n  .three()\n", undefined],
+        [16, "class {\n", "it is half"]
+      ]
+    )
   })
 
   it("say nothing that means nothing", () => {

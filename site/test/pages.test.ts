@@ -23,13 +23,20 @@ const run = Effect.fnUntraced(function* (folder: string, args: Command.Options["
   const env = {
     PATH: [join(folder, "bin"), process.env["PATH"]].join(delimiter),
     HOME: folder,
-    NODE_OPTIONS: "--conditions=@helios-infra/source"
+    NODE_OPTIONS: "--conditions=@helios-infra/source",
+    NO_COLOR: "1"
   }
   const options = { args, cwd: folder, env, timeout: "2 minutes", tailBytes: 65_536 } as const
   const { exitCode, stderr, stdout } = yield* Command.run(options)
   assert.strictEqual(exitCode, 0, `${args.join(" ")}\n${stdout}${stderr}`)
   return stdout
 })
+
+/** Has vitest take the packages from their sources, as `NODE_OPTIONS` has Node. */
+const vitestConfig = `
+const conditions = ["@helios-infra/source", "node", "development|production"]
+export default { resolve: { conditions }, ssr: { resolve: { conditions, externalConditions: conditions } } }
+`
 
 /** Makes the folder that of a reader who has saved everything that the page says. */
 const fill = Effect.fnUntraced(function* (folder: string, page: string) {
@@ -38,6 +45,9 @@ const fill = Effect.fnUntraced(function* (folder: string, page: string) {
     await mkdir(join(folder, "bin"))
     await symlink(ffmpeg, join(folder, "bin", "ffmpeg"))
     await symlink(process.execPath, join(folder, "bin", "node"))
+    await mkdir(join(folder, "node_modules", ".bin"))
+    await symlink("../vitest/vitest.mjs", join(folder, "node_modules", ".bin", "vitest"))
+    await writeFile(join(folder, "vitest.config.mjs"), vitestConfig)
     const saved = fencesOf(page).filter((fence) => fence.run || fence.name !== undefined)
     await Promise.all(
       saved.map(async (fence) => {

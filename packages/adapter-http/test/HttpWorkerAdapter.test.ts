@@ -548,6 +548,8 @@ describe("an answer with another status", () => {
         assert.isAtMost(wait, 60_000)
         const past = yield* throttled(new Date(Date.now() - 60_000).toUTCString())
         assert.deepInclude({ ...past }, { retryAfterMs: 0 })
+        // Longer than any time.
+        assert.deepInclude({ ...(yield* throttled("9".repeat(20))) }, { retryAfterMs: Number.MAX_SAFE_INTEGER })
       }
     })
   )

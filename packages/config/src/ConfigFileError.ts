@@ -23,10 +23,10 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {
   }
 }
 
-/** Two configurations stand side by side. */
+/** Two configurations or more stand side by side. */
 export class Ambiguous extends Schema.TaggedError<Ambiguous>()("Ambiguous", { files: Schema.Array(Schema.String) }) {
   override get message(): string {
-    return `there are two configurations side by side, ${this.files.join(" and ")}: keep one, or say which`
+    return `there are ${this.files.length} configurations side by side, ${this.files.join(", ")}: keep one, or say which`
   }
 }
 

@@ -120,7 +120,7 @@ describe("a configuration in TypeScript", () => {
     Effect.gen(function* () {
       const throwing = { "helios.config.ts": 'throw new Error("it ran")' }
       const beside = yield* outcome({ ...throwing, "helios.config.json": "{}" })
-      assert.match(String(beside.message), /two configurations side by side/)
+      assert.match(String(beside.message), /2 configurations side by side/)
       const inside = yield* outcome({ "helios.config.ts/index.ts": 'throw new Error("it ran")' })
       assert.match(String(inside.message), /it is a folder/)
     })

@@ -44,7 +44,7 @@ describe("looking for a configuration", () => {
     Effect.gen(function* () {
       const folder = yield* Folder.make({ "helios.config.json": config, "helios.config.ts": "", "a/.keep": "" })
       const error = yield* Effect.flip(ConfigFile.find(path.join(folder, "a")))
-      const two = "two configurations side by side, helios.config.ts and helios.config.json"
+      const two = "2 configurations side by side, helios.config.ts, helios.config.json"
       assert.strictEqual(error.message, `${folder}: there are ${two}: keep one, or say which`)
     })
   )

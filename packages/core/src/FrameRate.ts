@@ -46,6 +46,8 @@ const make = (numerator: bigint, denominator: bigint): Option.Option<FrameRate> 
  * negative number, more than {@link maxFramesPerSecond}, or a decimal so long that it must be meant as a fraction.
  *
  * ```ts
+ * import * as FrameRate from "@helios-infra/core/FrameRate"
+ *
  * FrameRate.parse(29.97) // => Option.some({ numerator: 30000, denominator: 1001 })
  * FrameRate.parse(14.985) // => Option.some({ numerator: 2997, denominator: 200 })
  * ```

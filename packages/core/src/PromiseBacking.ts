@@ -82,7 +82,7 @@ export const managerOf = (options: object): Option.Option<Manager> => Option.fro
  * Makes the `telemetry` of the Promise API from a layer: one of `@effect/opentelemetry`, for programs that have
  * OpenTelemetry already, or of Effect's own `effect/observability`.
  *
- * ```ts no-check
+ * ```ts no-check: needs OpenTelemetry's packages
  * import { telemetry } from "@helios-infra/core/PromiseBacking"
  * import { OtelTracer } from "@effect/opentelemetry"
  *
@@ -90,7 +90,8 @@ export const managerOf = (options: object): Option.Option<Manager> => Option.fro
  * ```
  */
 export const telemetry = (layer: TelemetryLayer): Telemetry => {
-  const runtime = ManagedRuntime.make(layer)
+  // In plain JavaScript it can fail all the same: that is no failure of a job.
+  const runtime = ManagedRuntime.make(Layer.orDie(layer))
   const made = new Telemetry(runtime.dispose)
   telemetries.set(made, runtime)
   return made

@@ -140,7 +140,8 @@ export const make = (jobId: string, options: Options): JobFeed => {
           progress: progress()
         }
         const draft: Draft = { ...common, type: "job.chunk.accepted", data }
-        if (at - progressAt < options.progressEveryMs) return [draft]
+        // The clock may have been put back since.
+        if (at >= progressAt && at - progressAt < options.progressEveryMs) return [draft]
         progressAt = at
         return [draft, { ...common, type: "job.progress", data: { ...inRun, progress: progress() } }]
       }

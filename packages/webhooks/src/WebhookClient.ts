@@ -39,7 +39,12 @@ export class PrivateAddress extends Error {
 }
 
 /** Whether an address can be reached from everywhere: not private, local, shared, reserved, translated or multicast. */
-export const isPublic = (address: string): boolean => ipaddr.process(address).range() === "unicast"
+export const isPublic = (address: string): boolean => {
+  const parsed = ipaddr.process(address)
+  if (parsed.range() !== "unicast") return false
+  // Of IPv6, this is all that was ever given to anybody.
+  return !(parsed instanceof ipaddr.IPv6) || parsed.match(ipaddr.IPv6.parseCIDR("2000::/3"))
+}
 
 /** How long an idle connection is kept, so that no request goes into one that the other side has just closed. */
 const idleMs = 4000

@@ -121,7 +121,8 @@ const retryAfterMs = (headers: Headers.Headers, now: number): number | undefined
     onNone: () => undefined,
     onSome: (text) => {
       const parsed = Headers.parseRetryAfter(text)
-      return Result.isSuccess(parsed) ? Duration.toMillis(Headers.retryAfterDelay(parsed.success, now)) : undefined
+      if (Result.isFailure(parsed)) return undefined
+      return Math.min(Duration.toMillis(Headers.retryAfterDelay(parsed.success, now)), Number.MAX_SAFE_INTEGER)
     }
   })
 
@@ -161,7 +162,7 @@ export const post: (
         Effect.catch((error) => fail(new Unreachable({ cause: causeOf(error) }))),
         Effect.timeoutOrElse({
           duration: endpoint.timeout,
-          orElse: () => fail(new NoAnswer({ afterMs: Duration.toMillis(endpoint.timeout) }))
+          orElse: () => fail(new NoAnswer({ afterMs: Math.ceil(Duration.toMillis(endpoint.timeout)) }))
         })
       )
     const { headers, status } = response

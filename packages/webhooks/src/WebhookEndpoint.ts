@@ -6,8 +6,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import * as standard from "./internal/standardWebhooks.ts"
 import * as JobFeed from "./JobFeed.ts"
 import { types, type WebhookEventType } from "./WebhookEvent.ts"
@@ -34,7 +36,8 @@ export interface Retry {
   readonly maxRetryAfter?: Duration.Input | undefined
   /**
    * How long an endpoint may fail, without taking a single event of the job, before the event is given up. Those after it
-   * are tried once each from then on, until it takes one. Default: 24 hours.
+   * are tried once each from then on, until it takes one. A process that begins anew tries for `maxDelay` first, for nobody
+   * may have tried before. Default: 24 hours.
    */
   readonly giveUpAfter?: Duration.Input | undefined
 }
@@ -120,8 +123,15 @@ const reserved: ReadonlySet<string> = new Set([
 const valueOf = (header: string | Redacted.Redacted): string =>
   Redacted.isRedacted(header) ? Redacted.value(header) : header
 
+// Plain JavaScript can hold what the types do not allow.
+
+const isList = (value: unknown): boolean => Array.isArray(value)
+
+const isTime = (input: Duration.Input | undefined): boolean =>
+  input === undefined || (!Number.isNaN(input) && Option.isSome(Duration.fromInput(input)))
+
 const issueOf = (endpoint: Endpoint, url: URL | null): string | undefined => {
-  if (!/^[^\p{Cc}\p{Cs}]{1,100}$/u.test(endpoint.id))
+  if (typeof endpoint.id !== "string" || !/^[^\p{Cc}\p{Cs}]{1,100}$/u.test(endpoint.id))
     return "its id must have 1 to 100 characters, none a control character"
   if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) return "its url must be an https URL"
   if (url.username !== "" || url.password !== "") {
@@ -130,9 +140,11 @@ const issueOf = (endpoint: Endpoint, url: URL | null): string | undefined => {
   if (url.protocol === "http:" && endpoint.allowHttp !== true && !isLoopback(url)) {
     return "its url must be https, for anybody on the way can read what is sent by http; if that may be, set allowHttp"
   }
-  if (endpoint.secrets.length === 0) return "it needs a secret: without one its receiver could not know who sends"
+  if (!isList(endpoint.secrets) || endpoint.secrets.length === 0)
+    return "it needs a list of secrets, with one at least: without one its receiver could not know who sends"
   const wrong = endpoint.secrets.findIndex((secret) => !standard.isSecret(Redacted.value(secret)))
   if (wrong >= 0) return `secret ${wrong + 1} of it ${standard.secretRule}`
+  if (endpoint.types !== undefined && !isList(endpoint.types)) return "its types must be a list"
   const stray = (endpoint.types ?? []).find((type) => !types.includes(type))
   if (stray !== undefined) return `there is no event of type ${JSON.stringify(stray)}: there are ${types.join(", ")}`
   for (const [name, value] of Object.entries(endpoint.headers ?? {})) {
@@ -141,7 +153,11 @@ const issueOf = (endpoint: Endpoint, url: URL | null): string | undefined => {
       return `its header ${JSON.stringify(name)} has a name that no header can have`
     if (!/^[\t\x20-\x7e]*$/.test(valueOf(value))) return `its header ${name} holds a character that no header can hold`
   }
-  const { concurrency = defaults.concurrency } = endpoint
+  const { concurrency = defaults.concurrency, progressEvery, retry = {}, since, timeout } = endpoint
+  const times = { progressEvery, timeout, ...retry }
+  const wrongTime = Struct.keys(times).find((name) => !isTime(times[name]))
+  if (wrongTime !== undefined) return `its ${wrongTime} is no time: give milliseconds, or a text such as "30 seconds"`
+  if (since !== undefined && !Number.isFinite(since)) return "its since must be milliseconds since the epoch"
   if (!Number.isSafeInteger(concurrency) || concurrency < 1) return "its concurrency must be a whole number from 1"
   return undefined
 }
@@ -163,7 +179,8 @@ export const ready: (endpoint: Endpoint) => Effect.Effect<Ready, EndpointError> 
     const { headers = {}, id, include = {}, retry = {}, since } = endpoint
     const url = URL.parse(endpoint.url)
     const issue = issueOf(endpoint, url)
-    if (issue !== undefined || url === null) return yield* new EndpointError({ endpoint: id, fix: issue ?? "" })
+    if (issue !== undefined || url === null)
+      return yield* new EndpointError({ endpoint: typeof id === "string" ? id : "(no id)", fix: issue ?? "" })
     const keys = yield* Effect.promise(() =>
       Promise.all(endpoint.secrets.map((secret) => standard.keyOf(Redacted.value(secret))))
     )

@@ -2,8 +2,19 @@
  * What is sent: one JSON object per event, of version 1.
  *
  * ```json
- * { "id": "evt_…", "type": "job.chunk.accepted", "version": 1, "timestamp": "2026-11-08T12:00:00.000Z", "sequence": 17,
- *   "data": { "jobId": "trailer", "run": 1, "chunkId": 3, … } }
+ * {
+ *   "id": "evt_9f86d081884c7d659a2feaa0c55ad015",
+ *   "type": "job.chunk.lost",
+ *   "version": 1,
+ *   "timestamp": "2026-11-08T12:00:00.000Z",
+ *   "sequence": 17,
+ *   "data": {
+ *     "jobId": "trailer",
+ *     "run": 1,
+ *     "chunkId": 3,
+ *     "progress": { "frames": { "done": 225, "total": 300 }, "chunks": { "done": 3, "total": 4 } }
+ *   }
+ * }
  * ```
  *
  * Within version 1 fields and types are added and none is taken away: receivers leave out what they do not know. The same

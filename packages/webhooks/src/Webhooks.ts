@@ -78,8 +78,8 @@ export class ReportError extends Data.TaggedError("ReportError")<{ readonly caus
 /** What is sent where. */
 export interface Options {
   /**
-   * The endpoints of all jobs; or a function that looks up those of one job, by its id, each time it is needed: after a
-   * restart as well.
+   * The endpoints of all jobs; or a function that looks up those of one job, by its id: when it is created, when a run
+   * begins or ends, before each further try, and after a restart. It has 30 seconds.
    */
   readonly endpoints:
     | ReadonlyArray<WebhookEndpoint.Endpoint>
@@ -108,8 +108,9 @@ export interface RecoverOptions {
  * - `watch` sends what happened and will happen to a job, and returns at once. Jobs whose repository is the one that
  *   {@link layer} gives need no call: it is told when they are created or run.
  * - `recover` does so for all jobs of which something is due: those that ended while nobody sent, and those whose process
- *   died. At the start of a process; gives their ids.
- * - `resend` sends one event of a job again to an endpoint, and all after it, by its `sequence`.
+ *   died. At the start of a process; gives their ids. Where the endpoints of a job are not known it fails, in the end.
+ * - `resend` sends one event of a job again to an endpoint, and all after it, by its `sequence`. Fails where the job has no
+ *   such endpoint.
  * - `reopen` lets an endpoint that answered 410 have events again, those that were due to it first.
  */
 export class Webhooks extends Context.Service<
@@ -122,7 +123,7 @@ export class Webhooks extends Context.Service<
     readonly resend: (
       jobId: string,
       options: { readonly endpoint: string; readonly sequence: number }
-    ) => Effect.Effect<void, CursorError>
+    ) => Effect.Effect<void, CursorError | WebhookEndpoint.EndpointError>
     readonly reopen: (
       endpoint: string
     ) => Effect.Effect<void, RepositoryError | CursorError | WebhookEndpoint.EndpointError>
@@ -135,8 +136,16 @@ const defaultDrain = Duration.seconds(5)
 /** How long a lane waits whose journal or cursor cannot be read or written. */
 const troublePause = Duration.seconds(5)
 
+/** How long it may take to look the endpoints of a job up. */
+const lookUpLimit = Duration.seconds(30)
+
+const unknown = (jobId: string, why: string): Effect.Effect<never, WebhookEndpoint.EndpointError> =>
+  Effect.fail(
+    new WebhookEndpoint.EndpointError({ endpoint: "(all)", fix: `those of job ${jobId} are not known: ${why}` })
+  )
+
 /** A lane ends before what is due was delivered. */
-class LaneEnded extends Data.TaggedError("LaneEnded")<{ readonly why: "gone" | "taken" | "closing" }> {}
+class LaneEnded extends Data.TaggedError("LaneEnded")<{ readonly why: "gone" | "removed" | "taken" | "closing" }> {}
 
 /** An endpoint of a job, and from when on its events are sent. */
 interface Target {
@@ -148,12 +157,19 @@ interface Target {
 interface Gate {
   readonly permits: Semaphore.Semaphore
   lanes: number
-  gone: boolean
+  /** The hash of the URL that answered 410. */
+  gone: string | undefined
 }
 
-/** A lane that is under way: it begins again unless it has come as far as it is known that there is something. */
+/**
+ * A lane that is under way: it begins again unless it has come as far as it is known that there is something. Its target is
+ * what was last known of the endpoint.
+ */
 interface Lane {
   wanted: number
+  target: Target
+  /** Until when nothing is given up of what failed before this process began. */
+  patientUntil: number
 }
 
 const make = Effect.fnUntraced(function* (options: Options) {
@@ -206,15 +222,21 @@ const make = Effect.fnUntraced(function* (options: Options) {
   ): Effect.Effect<ReadonlyArray<Target>, WebhookEndpoint.EndpointError | CursorError> =>
     listed !== undefined || !Predicate.isFunction(endpoints)
       ? Effect.succeed(listed ?? [])
-      : endpoints(jobId).pipe(
+      : Effect.suspend(() => endpoints(jobId)).pipe(
+          Effect.timeoutOrElse({
+            duration: lookUpLimit,
+            orElse: () => unknown(jobId, `no answer within ${Duration.format(lookUpLimit)}`)
+          }),
           Effect.flatMap((found) => Effect.forEach(found, (endpoint) => targetOf(endpoint, false))),
-          Effect.flatMap(unique)
+          Effect.flatMap(unique),
+          // A fault of whoever looks up must not become one of the job.
+          Effect.catchDefect((defect) => unknown(jobId, String(defect)))
         )
 
   const gateOf = ({ concurrency, id }: WebhookEndpoint.Ready): Effect.Effect<Gate, never, Scope.Scope> =>
     Effect.acquireRelease(
       Effect.sync(() => {
-        const gate = gates.get(id) ?? { permits: Semaphore.makeUnsafe(concurrency), lanes: 0, gone: false }
+        const gate = gates.get(id) ?? { permits: Semaphore.makeUnsafe(concurrency), lanes: 0, gone: undefined }
         gates.set(id, gate)
         gate.lanes++
         return gate
@@ -232,7 +254,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   /** Whether whoever is to know has been told. */
   const tell = (report: Report): Effect.Effect<boolean> =>
-    (options.report ?? logReport)(report).pipe(
+    Effect.suspend(() => (options.report ?? logReport)(report)).pipe(
       Effect.as(true),
       Effect.catchCause((cause) =>
         Effect.as(Effect.logError(`a webhook report failed, and will be made again: ${wordsOf(report)}`, cause), false)
@@ -246,8 +268,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
   /** Sends what is due of a job to an endpoint, until the job is at rest; gives how far it read. */
   const send = Effect.fnUntraced(function* (
     jobId: string,
-    { endpoint, since }: Target
+    own: Lane
   ): Effect.fn.Return<number, RepositoryError | CursorError | LaneEnded, Scope.Scope> {
+    const { endpoint, since } = own.target
     const gate = yield* gateOf(endpoint)
     const { gone } = yield* cursors.loadNote(store, endpoint.id, yield* Clock.currentTimeMillis)
     if (gone?.urlHash === endpoint.urlHash) return yield* new LaneEnded({ why: "gone" })
@@ -257,13 +280,17 @@ const make = Effect.fnUntraced(function* (options: Options) {
     let cursor: cursors.Cursor | undefined
     let read = { revision: 0, run: 0 }
 
-    /** Fails where somebody else sends now, or the job is deleted. */
-    const checkMine = Effect.flatMap(cursors.loadCursor(store, key), (now) =>
-      now?.holder === holder ? Effect.void : Effect.fail(new LaneEnded({ why: "taken" }))
-    )
+    /** Fails where somebody else sends now, or the job is deleted. A cursor that is lost otherwise is written anew. */
+    const checkMine = Effect.gen(function* () {
+      const now = yield* cursors.loadCursor(store, key)
+      if (now?.holder === holder) return
+      if (now !== undefined) return yield* new LaneEnded({ why: "taken" })
+      yield* Stream.runDrain(Stream.take(repository.read(jobId, read.revision), 1))
+      if (cursor !== undefined) yield* cursors.saveCursor(store, key, cursor)
+    })
 
     /** Not written, it would be sent again: tried until it is. */
-    const save = (next: cursors.Cursor): Effect.Effect<void, LaneEnded> =>
+    const save = (next: cursors.Cursor): Effect.Effect<void, LaneEnded | RepositoryError> =>
       Effect.andThen(checkMine, cursors.saveCursor(store, key, next)).pipe(
         Effect.tapErrorTag("CursorError", (error) => Effect.logWarning(`${error.message}; trying again`)),
         Effect.retry({
@@ -288,15 +315,36 @@ const make = Effect.fnUntraced(function* (options: Options) {
         failingSince: known?.failingSince ?? null
       }
       yield* cursors.saveCursor(store, key, first)
+      if (first.failingSince !== null && known?.holder !== holder) {
+        own.patientUntil = (yield* Clock.currentTimeMillis) + Math.min(endpoint.giveUpAfterMs, endpoint.maxDelayMs)
+      }
       return (cursor = first)
     })
+
+    /** What is known of the endpoint by now, where somebody else keeps it. */
+    const renew =
+      listed !== undefined
+        ? Effect.void
+        : targetsOf(jobId).pipe(
+            Effect.map((targets) => targets.find((target) => target.endpoint.id === endpoint.id)),
+            Effect.flatMap((target) =>
+              target === undefined
+                ? Effect.fail(new LaneEnded({ why: "removed" }))
+                : Effect.sync(() => void (own.target = target))
+            ),
+            // Then what was known before is tried on.
+            Effect.catchTag(["EndpointError", "CursorError"], ({ message }) =>
+              Effect.logWarning(`webhooks of job ${jobId} go on as they did: ${message}`)
+            )
+          )
 
     /** Sends an event until it is taken or given up; gives the cursor with how the endpoint is. */
     const settle = Effect.fnUntraced(function* (at: number, draft: JobFeed.Draft, from: cursors.Cursor) {
       const event = yield* JobFeed.identify(from.createdAt, draft)
       let { failingSince } = from
       for (let pauses = 0; ; pauses++) {
-        if (gate.gone) return yield* new LaneEnded({ why: "gone" })
+        const { endpoint } = own.target
+        if (gate.gone === endpoint.urlHash) return yield* new LaneEnded({ why: "gone" })
         const isLate = (yield* Clock.currentTimeMillis) - at > endpoint.feed.progressEveryMs
         if (event.type === "job.progress" && isLate) return { ...from, failingSince }
         const outcome = yield* Effect.result(gate.permits.withPermit(WebhookDelivery.post(client, endpoint, event)))
@@ -312,7 +360,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
           yield* Effect.logWarning(`${error.message}; trying again`)
           yield* save({ ...from, failingSince })
         }
-        const left = failingSince + endpoint.giveUpAfterMs - now
+        const left = Math.max(failingSince + endpoint.giveUpAfterMs, own.patientUntil) - now
         if (left <= 0 && (yield* tell({ _tag: "GivenUp", endpoint: endpoint.id, event, failingSince, error }))) {
           return { ...from, failingSince }
         }
@@ -322,6 +370,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
         yield* Effect.raceFirst(wait, Deferred.await(closing))
         if (isClosing()) return yield* new LaneEnded({ why: "closing" })
         yield* checkMine
+        yield* renew
       }
     })
 
@@ -358,31 +407,32 @@ const make = Effect.fnUntraced(function* (options: Options) {
     event: WebhookEvent,
     at: number
   ) {
-    if (gate.gone) return
-    gate.gone = true
-    const note = yield* cursors.loadNote(store, id, at)
-    yield* cursors.saveNote(store, { ...note, gone: { urlHash, at } })
+    if (gate.gone === urlHash) return
+    gate.gone = urlHash
+    yield* cursors.loadNote(store, id, at).pipe(
+      Effect.flatMap((note) => cursors.saveNote(store, { ...note, gone: { urlHash, at } })),
+      // Not written down, the next request finds out.
+      Effect.onError(() => Effect.sync(() => void (gate.gone = undefined)))
+    )
     yield* tell({ _tag: "EndpointGone", endpoint: id, event })
   })
 
   /** How far a lane came; everything, where it has nothing more to do here. */
-  const lane = (jobId: string, target: Target): Effect.Effect<number> => {
+  const lane = (jobId: string, own: Lane): Effect.Effect<number> => {
+    const { endpoint } = own.target
     const again = (why: string) =>
-      Effect.logWarning(`webhooks of job ${jobId} to ${JSON.stringify(target.endpoint.id)} wait: ${why}`).pipe(
+      Effect.logWarning(`webhooks of job ${jobId} to ${JSON.stringify(endpoint.id)} wait: ${why}`).pipe(
         Effect.andThen(Effect.raceFirst(Effect.sleep(troublePause), Deferred.await(closing))),
-        Effect.andThen(Effect.suspend(() => (isClosing() ? Effect.succeed(Infinity) : lane(jobId, target))))
+        Effect.andThen(Effect.suspend(() => (isClosing() ? Effect.succeed(Infinity) : lane(jobId, own))))
       )
-    return send(jobId, target).pipe(
+    return send(jobId, own).pipe(
       Effect.catchTags({
         LaneEnded: () => Effect.succeed(Infinity),
         CursorError: ({ message }) => again(message),
         RepositoryError: ({ message, reason }) => {
           switch (reason._tag) {
             case "NotFound":
-              return Effect.as(
-                held.has(nameOf(jobId, target.endpoint.id)) ? Effect.void : forget(jobId, target),
-                Infinity
-              )
+              return Effect.as(held.has(nameOf(jobId, endpoint.id)) ? Effect.void : forget(jobId, own.target), Infinity)
             case "Corrupt":
             case "NewerVersion":
               return Effect.as(Effect.logError(`no webhooks of job ${jobId} are sent: ${message}`), Infinity)
@@ -403,14 +453,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
     const known = lanes.get(name)
     if (known !== undefined) {
       known.wanted = Math.max(known.wanted, revision)
+      known.target = target
       return
     }
     if (isClosing() || held.has(name)) return
-    const own: Lane = { wanted: revision }
+    const own: Lane = { wanted: revision, target, patientUntil: 0 }
     lanes.set(name, own)
     run(
       name,
-      lane(jobId, target).pipe(
+      lane(jobId, own).pipe(
         Effect.repeat({
           // In one step: news that comes after it finds no lane, and begins one.
           until: (reached) => {
@@ -419,6 +470,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
             return isDone
           }
         }),
+        Effect.tapDefect((defect) =>
+          Effect.logError(
+            `no webhooks of job ${jobId} are sent to ${JSON.stringify(target.endpoint.id)}, because of a fault`,
+            defect
+          )
+        ),
         Effect.ensuring(
           Effect.sync(() => {
             if (lanes.get(name) === own) lanes.delete(name)
@@ -462,13 +519,22 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const sweep = Effect.fnUntraced(function* (which: (job: JobSummary, target: Target) => boolean) {
     const jobs = yield* Stream.runCollect(repository.list())
     const begun: Array<string> = []
+    let failed: WebhookEndpoint.EndpointError | undefined
     // The oldest first.
     for (const job of jobs.toReversed()) {
-      const wanted = (yield* targetsOf(job.id)).filter((target) => which(job, target))
+      // One whose endpoints are not known keeps no other waiting.
+      const targets = yield* Effect.catchTag(targetsOf(job.id), "EndpointError", (error) =>
+        Effect.sync((): ReadonlyArray<Target> => {
+          failed ??= error
+          return []
+        })
+      )
+      const wanted = targets.filter((target) => which(job, target))
       const due = yield* Effect.filter(wanted, (target) => isDue(job, target))
       for (const target of due) want(job.id, target, 0)
       if (due.length > 0) begun.push(job.id)
     }
+    if (failed !== undefined) return yield* failed
     return begun
   })
 
@@ -555,18 +621,29 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const resend: Webhooks["Service"]["resend"] = Effect.fn("Webhooks.resend")((jobId, { endpoint, sequence }) => {
     const name = nameOf(jobId, endpoint)
+    const check = Effect.flatMap(targetsOf(jobId), (targets) => {
+      const ids = targets.map(({ endpoint }) => endpoint.id)
+      if (ids.includes(endpoint)) return Effect.void
+      const those = ids.length === 0 ? "it has none" : `it has ${ids.map((id) => JSON.stringify(id)).join(", ")}`
+      const fix = `job ${JSON.stringify(jobId)} has none of this id; ${those}`
+      return Effect.fail(new WebhookEndpoint.EndpointError({ endpoint, fix }))
+    })
     const back = Effect.gen(function* () {
       yield* stop(name)
       const key = yield* cursors.cursorKey(endpoint, jobId)
       const cursor = yield* cursors.loadCursor(store, key)
-      if (cursor === undefined) return
+      // What was not sent yet comes all the same, and nothing before it may be passed over.
+      if (cursor === undefined || sequence > cursor.revision) return
       // Of any run: only its place counts.
       const place = { revision: sequence - 1, run: Number.MAX_SAFE_INTEGER, atRest: false }
       yield* cursors.saveCursor(store, key, { ...cursor, ...place, holder })
     })
-    return Effect.ensuring(
-      hold([name], back),
-      Effect.sync(() => begin(jobId, 0))
+    return Effect.andThen(
+      check,
+      Effect.ensuring(
+        hold([name], back),
+        Effect.sync(() => begin(jobId, 0))
+      )
     )
   })
 
@@ -574,7 +651,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     const { gone: _, ...note } = yield* cursors.loadNote(store, endpoint, yield* Clock.currentTimeMillis)
     yield* cursors.saveNote(store, note)
     const gate = gates.get(endpoint)
-    if (gate !== undefined) gate.gone = false
+    if (gate !== undefined) gate.gone = undefined
     yield* sweep((_, target) => target.endpoint.id === endpoint)
   })
 

@@ -40,7 +40,10 @@ export interface Endpoint extends Omit<EffectEndpoint, "secrets" | "headers" | "
 export interface WebhooksOptions {
   /** Where jobs are kept: give the manager `webhooks.repository` in its place. */
   readonly repository: JobRepository
-  /** The endpoints of all jobs; or a function that looks up those of one job, each time it is needed. */
+  /**
+   * The endpoints of all jobs; or a function that looks up those of one job: when it is created, when a run begins or ends,
+   * before each further try, and after a restart. It has 30 seconds.
+   */
   readonly endpoints: ReadonlyArray<Endpoint> | ((jobId: string) => Promise<ReadonlyArray<Endpoint>>)
   /** The folder that remembers how far each endpoint has come; made when it is not there. Default: in memory. */
   readonly dir?: string | undefined
@@ -57,9 +60,12 @@ export interface WebhooksOptions {
 /** Makes a secret, for one endpoint and no other. */
 export const newSecret = (): string => Redacted.value(Effect.runSync(WebhookSignature.newSecret))
 
+const isList = (value: unknown): boolean => Array.isArray(value)
+
 const redacted = ({ headers, secrets, ...endpoint }: Endpoint): EffectEndpoint => ({
   ...endpoint,
-  secrets: secrets.map((secret) => Redacted.make(secret)),
+  // In plain JavaScript they can be one text, or a variable that is not set: what is wrong is said where they are checked.
+  secrets: isList(secrets) ? secrets.map((secret) => Redacted.make(secret)) : [],
   ...(headers === undefined
     ? undefined
     : { headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Redacted.make(value)])) })
@@ -72,6 +78,7 @@ export class Webhooks {
   /** What a `JobManager` is given, so that events are sent as they happen. */
   readonly repository: RepositoryClass
   readonly #runtime: ManagedRuntime.ManagedRuntime<Core.Webhooks | Jobs, Failure>
+  #closed = false
 
   constructor({ ca, dir, drain, endpoints, privateAddresses, report, repository }: WebhooksOptions) {
     this.#runtime = ManagedRuntime.make(
@@ -149,10 +156,12 @@ export class Webhooks {
 
   /** Waits a moment for endpoints that take what is due to them, and stops. The rest is sent after the next `recover`. */
   close(): Promise<void> {
+    this.#closed = true
     return this.#runtime.dispose()
   }
 
   #run<A>(effect: Effect.Effect<A, Failure, Core.Webhooks>): Promise<A> {
+    if (this.#closed) return Promise.reject(new Error("these webhooks are closed: what is due is sent by new ones"))
     return PromiseBacking.run(Effect.flatMap(this.#runtime.contextEffect, (context) => Effect.provide(effect, context)))
   }
 }

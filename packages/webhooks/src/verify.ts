@@ -205,7 +205,7 @@ const mostKnown = 64
 
 const keysOf = async (secrets: string | ReadonlyArray<string>): Promise<ReadonlyArray<standard.Key>> => {
   const made = await Promise.all(
-    (typeof secrets === "string" ? [secrets] : secrets).map((secret) => {
+    [secrets].flat().map((secret) => {
       const key = known.get(secret) ?? standard.keyOf(secret)
       if (known.size >= mostKnown) known.clear()
       known.set(secret, key)

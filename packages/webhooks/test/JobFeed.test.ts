@@ -186,6 +186,18 @@ describe("JobFeed", () => {
     assert.deepStrictEqual(progress(), progress())
   })
 
+  it("goes on telling progress where the clock was put back", () => {
+    const journal = [
+      ...records(Jobs.created(8), Jobs.started(1)).map((record) => ({ ...record, at: 1_000_000 })),
+      ...[10, 20, 1020].map((at, chunk) => ({ revision: chunk + 3, run: 1, at, event: Jobs.accepted(chunk) }))
+    ]
+    const drafts = draftsOf(journal, { types: new Set(["job.progress"]) })
+    assert.deepStrictEqual(
+      drafts.map(({ sequence }) => sequence),
+      [3, 5]
+    )
+  })
+
   it.effect("gives every event an id of its own, which is the same each time and of another job another", () =>
     Effect.gen(function* () {
       const ids = (yield* eventsOf(film)).map(({ id }) => id)

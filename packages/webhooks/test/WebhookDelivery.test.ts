@@ -125,6 +125,8 @@ describe("WebhookDelivery", () => {
       assert.approximately(date._tag === "Answered" ? (date.retryAfterMs ?? 0) : 0, 59_500, 1500)
       assert.include(yield* after(new Date(Date.now() - 60_000).toUTCString()), { retryAfterMs: 0 })
       assert.notProperty(yield* after("soon"), "retryAfterMs")
+      // Longer than any number.
+      assert.include(yield* after("9".repeat(400)), { status: 429, retryAfterMs: Number.MAX_SAFE_INTEGER })
     })
   )
 
@@ -243,6 +245,8 @@ describe("WebhookClient", () => {
       "192.168.1.1",
       "172.16.0.1",
       "fe80::1",
+      "::7f00:1",
+      "4000::1",
       "224.0.0.1",
       "192.0.2.1",
       "198.18.0.1",
@@ -278,13 +282,16 @@ describe("WebhookEndpoint", () => {
         [{ url: "http://shop.example/very-secret" }, /must be https.*allowHttp/],
         [{ url: "http://127.0.0.1.shop.example/very-secret" }, /must be https/],
         [{ url: "https://user:very-secret@shop.example" }, /holds a password/],
-        [{ secrets: [] }, /needs a secret/],
+        [{ secrets: [] }, /needs a list of secrets/],
         [{ secrets: [Redacted.make("very-secret")] }, /secret 1 of it must be "whsec_"/],
         [{ headers: { "Webhook-Id": "1" } }, /Webhook-Id is set by the protocol/],
         [{ headers: { Host: "bank.example" } }, /Host is set/],
         [{ headers: { "x y": "1" } }, /no header can have/],
         [{ headers: { "x-y": Redacted.make("very-secret\r\nx: 1") } }, /no header can hold/],
         [{ concurrency: 0 }, /whole number from 1/],
+        [{ timeout: Number.NaN }, /its timeout is no time/],
+        [{ retry: { maxDelay: Number.NaN } }, /its maxDelay is no time/],
+        [{ since: Number.NaN }, /its since must be milliseconds/],
         [{ id: "" }, /1 to 100 characters/]
       ]
       for (const [options, expected] of wrong) {

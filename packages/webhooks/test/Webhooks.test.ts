@@ -208,6 +208,37 @@ describe("Webhooks", () => {
       })
   )
 
+  it.effect("try for a while what was failing before they were down for days: nobody tried meanwhile", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(() => status)
+      const { made, report } = reports()
+      const { end, jobs, kept } = yield* fresh(client, { report })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* pass("1 minute")
+      yield* end
+      yield* TestClock.adjust("3 days")
+      const second = yield* start(kept, client, { report })
+      yield* second.webhooks.recover()
+      yield* pass("1 minute")
+      status = 204
+      yield* pass("5 minutes")
+      assert.lengthOf(made, 0)
+      assert.deepStrictEqual(client.taken(), whole(1))
+
+      // Not for ever.
+      status = 500
+      yield* Jobs.render(second.jobs, "other", 1)
+      yield* pass("1 minute")
+      yield* second.end
+      yield* TestClock.adjust("3 days")
+      const third = yield* start(kept, client, { report })
+      yield* third.webhooks.recover()
+      yield* pass("30 minutes", 60)
+      assert.lengthOf(made, whole(1).length)
+    })
+  )
+
   it.effect("do not lose an event of whose end nobody could be told", () =>
     Effect.gen(function* () {
       const client = FakeClient.make(() => 500)
@@ -541,6 +572,129 @@ describe("Webhooks", () => {
     })
   )
 
+  it.effect("look an endpoint up again that takes nothing: it may have another URL or secret by now, or be gone", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(({ host }) => (host === "new.example" ? 204 : 500))
+      const secrets = [yield* WebhookSignature.newSecret]
+      let url = "https://old.example"
+      let ids = ["moved", "removed"]
+      const { jobs } = yield* fresh(client, {
+        endpoints: () => Effect.sync(() => ids.map((id) => ({ id, url, secrets })))
+      })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      assert.lengthOf(client.sent, 2)
+      url = "https://new.example"
+      ids = ["moved"]
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(1))
+      assert.lengthOf(client.sent, 2 + whole(1).length)
+    })
+  )
+
+  it.effect("do not wait for ever for somebody who looks endpoints up", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make()
+      const secrets = [yield* WebhookSignature.newSecret]
+      let hangs = true
+      const { jobs } = yield* fresh(client, {
+        endpoints: (id) =>
+          Effect.suspend(() => (hangs ? Effect.never : Effect.succeed([{ id, url: "https://shop.example", secrets }])))
+      })
+      yield* Jobs.render(jobs, "deleted", 1)
+      yield* Jobs.render(jobs, "job", 1)
+      const deleted = yield* Effect.forkChild(jobs.delete("deleted"))
+      yield* pass("1 minute")
+      yield* Fiber.join(deleted)
+      hangs = false
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(1))
+    })
+  )
+
+  it.effect("recover what can be, and say of which job the endpoints are not known", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make()
+      const secrets = [yield* WebhookSignature.newSecret]
+      const { kept } = yield* fresh(client, { endpoints: [] })
+      const jobs = Context.get(kept, JobRepository.JobRepository)
+      for (const id of ["a", "b", "c"]) yield* Jobs.render(jobs, id, 1)
+      const { webhooks } = yield* start(kept, client, {
+        endpoints: (id) =>
+          Effect.succeed([{ id, url: id === "b" ? "http://shop.example" : `https://${id}.example`, secrets }])
+      })
+      const error = yield* Effect.flip(webhooks.recover())
+      assert.match(error.message, /"b": its url must be https/)
+      yield* settle
+      for (const id of ["a", "c"]) assert.deepStrictEqual(client.taken(`${id}.example`), whole(1))
+    })
+  )
+
+  it.effect("take an endpoint up at another URL while jobs still wait for the one that answered 410", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(({ host }) => (host === "new.example" ? 204 : status))
+      const secrets = [yield* WebhookSignature.newSecret]
+      let url = "https://old.example"
+      const retry = { delay: "1 hour", maxDelay: "1 hour" } as const
+      const { jobs } = yield* fresh(client, {
+        endpoints: () => Effect.sync(() => [{ id: "shop", url, secrets, retry }])
+      })
+      yield* Jobs.render(jobs, "waits", 1)
+      yield* settle
+      status = 410
+      yield* Jobs.render(jobs, "closes", 1)
+      yield* settle
+      url = "https://new.example"
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      assert.deepStrictEqual(client.taken("new.example"), whole(1))
+      yield* pass("2 hours")
+      const taken = client.sent.filter(({ host, event }) => host === "new.example" && event.data.jobId === "waits")
+      assert.lengthOf(taken, whole(1).length)
+    })
+  )
+
+  it.effect("say that an endpoint does not answer, whatever fraction of a millisecond it has", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(() => Effect.never)
+      const { made, report } = reports()
+      const { jobs } = yield* fresh(client, {
+        endpoints: [{ timeout: 1000 / 3, retry: { giveUpAfter: 0 } }],
+        report
+      })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* pass("10 seconds")
+      assert.lengthOf(made, whole(1).length)
+    })
+  )
+
+  it.effect("never disturb a run, whatever the functions that they are given throw", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(() => 500)
+      const thrown = yield* fresh(client, {
+        endpoints: () => {
+          throw new Error("no such table")
+        }
+      })
+      yield* Jobs.render(thrown.jobs, "job", 1)
+      yield* thrown.jobs.delete("job")
+
+      let told = 0
+      const { jobs } = yield* fresh(client, {
+        endpoints: [{ retry: { giveUpAfter: 0 } }],
+        report: () => {
+          told++
+          throw new Error("no such queue")
+        }
+      })
+      yield* Jobs.render(jobs, "job", 1)
+      yield* pass("10 seconds")
+      assert.isAbove(told, 1)
+      assert.isAbove(client.sent.length, 1)
+    })
+  )
+
   it.effect("fail to start with an endpoint that cannot be used, or two of one id", () =>
     Effect.gen(function* () {
       const client = FakeClient.make()
@@ -577,6 +731,33 @@ describe("Webhooks", () => {
         yield* settle
         assert.deepStrictEqual(client.taken().slice(-4), whole(1))
       })
+  )
+
+  it.effect("pass over nothing that was not sent yet when they are to send again from a later place", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(({ event }) => (event.sequence > 2 ? status : 204))
+      const { jobs, webhooks } = yield* fresh(client)
+      yield* Jobs.render(jobs, "job", 2)
+      yield* settle
+      yield* webhooks.resend("job", { endpoint: "shop", sequence: 5 })
+      status = 204
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(2))
+      yield* webhooks.resend("job", { endpoint: "shop", sequence: 1000 })
+      yield* Jobs.write(jobs, "job", (run) => [Jobs.started(run), Jobs.ended(run, "completed")])
+      yield* settle
+      assert.deepStrictEqual(client.taken().slice(5), ["7 job.resumed", "8 job.completed"])
+    })
+  )
+
+  it.effect("say that there is no endpoint to send again to", () =>
+    Effect.gen(function* () {
+      const { jobs, webhooks } = yield* fresh(FakeClient.make())
+      yield* Jobs.render(jobs, "job", 1)
+      const error = yield* Effect.flip(webhooks.resend("job", { endpoint: "shpo", sequence: 1 }))
+      assert.strictEqual(error.message, 'webhook endpoint "shpo": job "job" has none of this id; it has "shop"')
+    })
   )
 
   it.effect("send again, from one event on", () =>
@@ -690,6 +871,44 @@ describe("Webhooks", () => {
       assert.deepStrictEqual(yield* second.webhooks.recover(), ["job"])
       yield* settle
       assert.deepStrictEqual(client.taken(), [...whole(1), ...whole(1)])
+    })
+  )
+
+  it.effect("write a cursor anew that is lost while they send, and lose no event then", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const client = FakeClient.make(() => status)
+      const kept = yield* makeKept()
+      const texts = new Map<string, string>()
+      const store = WebhookCursors.WebhookCursors.of({
+        get: (key) => Effect.sync(() => texts.get(key)),
+        set: (key, text) => Effect.sync(() => void texts.set(key, text)),
+        remove: (key) => Effect.sync(() => void texts.delete(key))
+      })
+      const { jobs, webhooks } = yield* start(Context.add(kept, WebhookCursors.WebhookCursors, store), client)
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      texts.clear()
+      yield* pass("10 seconds")
+      status = 204
+      yield* pass("1 minute")
+      assert.deepStrictEqual(client.taken(), whole(1))
+      assert.deepStrictEqual(yield* webhooks.recover(), [])
+    })
+  )
+
+  it.effect("stop where the job was deleted by somebody else", () =>
+    Effect.gen(function* () {
+      const client = FakeClient.make(() => 500)
+      const { jobs, kept } = yield* fresh(client)
+      const other = yield* start(kept, FakeClient.make())
+      yield* Jobs.render(jobs, "job", 1)
+      yield* settle
+      yield* other.jobs.delete("job")
+      yield* pass("1 minute")
+      const sent = client.sent.length
+      yield* pass("1 day")
+      assert.lengthOf(client.sent, sent)
     })
   )
 

@@ -111,6 +111,19 @@ describe("Webhooks without Effect", () => {
     assert.isTrue(report?._tag === "GivenUp" && report.event.type === "job.started" && report.endpoint === "of film")
   })
 
+  it("say that they are closed", async () => {
+    const webhooks = new Webhooks({
+      repository: new InMemoryJobRepository(),
+      endpoints: [{ id: "shop", url: "https://shop.example", secrets: [newSecret()] }]
+    })
+    await webhooks.recover()
+    await webhooks.close()
+    await webhooks.close()
+    const error = await webhooks.recover().catch((error: unknown) => error)
+    assert.instanceOf(error, Error)
+    assert.include(String(error), "these webhooks are closed")
+  })
+
   it("say what is wrong with an endpoint", async () => {
     const webhooks = new Webhooks({
       repository: new InMemoryJobRepository(),
@@ -121,5 +134,29 @@ describe("Webhooks without Effect", () => {
     assert.include(String(error), "must be https")
     const manager = new JobManager({ repository: webhooks.repository })
     assert.match(String(await manager.createJob(spec).catch((error: unknown) => error)), /must be https/)
+  })
+
+  it("say what is wrong with an endpoint that no compiler has seen", async () => {
+    const right = { id: "shop", url: "https://shop.example", secrets: [newSecret()] }
+    const wrong: ReadonlyArray<readonly [object, string]> = [
+      [{ secrets: newSecret() }, '"shop": it needs a list of secrets'],
+      [{ secrets: undefined }, '"shop": it needs a list of secrets'],
+      [{ secrets: [undefined] }, '"shop": secret 1 of it must be'],
+      [{ id: undefined }, '"(no id)": its id must have'],
+      [{ types: "job.completed" }, '"shop": its types must be a list'],
+      [{ timeout: "soon" }, '"shop": its timeout is no time'],
+      [{ retry: { delay: "a while" } }, '"shop": its delay is no time'],
+      [{ since: "yesterday" }, '"shop": its since must be milliseconds']
+    ]
+    await Promise.all(
+      wrong.map(async ([change, expected]) => {
+        const endpoint = { ...right }
+        Object.assign(endpoint, change)
+        const webhooks = new Webhooks({ repository: new InMemoryJobRepository(), endpoints: [endpoint] })
+        const error = await webhooks.recover().catch((error: unknown) => error)
+        assert.instanceOf(error, EndpointError)
+        assert.include(String(error), expected)
+      })
+    )
   })
 })

@@ -129,6 +129,17 @@ describe("verify", () => {
     }
   })
 
+  it("says that a secret is none also where a variable of plain JavaScript is not set", async () => {
+    const reasons = await Promise.all(
+      [undefined, [undefined], [secret, undefined]].map((secrets) => {
+        const options = { secrets: secret, now }
+        Object.assign(options, { secrets })
+        return reasonOf(verify(text, signed(text, secret), options))
+      })
+    )
+    assert.deepStrictEqual(reasons, ["InvalidSecret 500", "InvalidSecret 500", "InvalidSecret 500"])
+  })
+
   it("needs nothing that only Node has", () => {
     const seen = new Set<string>()
     const read = (file: string): void => {

@@ -1,7 +1,10 @@
 /**
  * The worker's runtime as a handler for AWS Lambda's Node.js runtime.
  *
- * ```ts no-check
+ * ```ts
+ * import * as S3ArtifactStorage from "@helios-infra/storage-s3/S3ArtifactStorage"
+ * import * as AwsHandler from "@helios-infra/worker-runtime/AwsHandler"
+ *
  * export const handler = AwsHandler.make({ storage: S3ArtifactStorage.layer({ bucket: "renders" }) })
  * ```
  *

@@ -1,7 +1,11 @@
 /**
  * The worker's server as a service of Google Cloud Run.
  *
- * ```ts no-check
+ * ```ts
+ * import * as GcsArtifactStorage from "@helios-infra/storage-gcs/GcsArtifactStorage"
+ * import * as CloudRunServer from "@helios-infra/worker-runtime/CloudRunServer"
+ * import * as Effect from "effect/Effect"
+ *
  * await Effect.runPromise(CloudRunServer.run({ auth: { type: "platform" }, storage: GcsArtifactStorage.layer({ bucket: "renders" }) }))
  * ```
  *

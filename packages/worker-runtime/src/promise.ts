@@ -2,6 +2,9 @@
  * The Promise API of this package: what runs inside a worker, from plain async code.
  *
  * ```js
+ * import { S3ArtifactStorage } from "@helios-infra/storage-s3/promise"
+ * import { createAwsHandler } from "@helios-infra/worker-runtime/promise"
+ *
  * export const handler = createAwsHandler({ storage: new S3ArtifactStorage({ bucket: "renders" }) })
  * ```
  */

@@ -34,9 +34,9 @@ const headerOf = (headers: Headers.Headers, name: string): string | undefined =>
 /** How long to wait, where the answer says so: in seconds, or until a date. */
 const retryAfterMs = ({ headers, now }: Failed): number | undefined => {
   const parsed = Headers.parseRetryAfter(headerOf(headers, "retry-after") ?? "")
-  return Result.isSuccess(parsed)
-    ? Math.ceil(Duration.toMillis(Headers.retryAfterDelay(parsed.success, now)))
-    : undefined
+  if (Result.isFailure(parsed)) return undefined
+  // It may be longer than any time is.
+  return Math.min(Math.ceil(Duration.toMillis(Headers.retryAfterDelay(parsed.success, now))), Number.MAX_SAFE_INTEGER)
 }
 
 /**

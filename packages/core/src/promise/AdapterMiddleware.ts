@@ -14,6 +14,9 @@ export type Execute = (job: WorkerJob, context: AttemptContext) => Promise<Worke
  * Puts a function around every attempt: what it makes of `execute` is called in its place.
  *
  * ```js
+ * import { LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
+ * import { aroundAdapter } from "@helios-infra/core/promise"
+ *
  * const workerAdapter = aroundAdapter(new LocalWorkerAdapter(), (execute) => async (job, context) => {
  *   console.time(job.id)
  *   try {

@@ -22,6 +22,10 @@ export interface PoolOptions {
  * workers rests for a while. The files of a job are where the first adapter that has a file system has them.
  *
  * ```js
+ * import { AwsLambdaAdapter } from "@helios-infra/adapter-aws/promise"
+ * import { LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
+ * import { overflow } from "@helios-infra/core/promise"
+ *
  * const workerAdapter = overflow([new LocalWorkerAdapter({ concurrency: 2 }), new AwsLambdaAdapter({ functionName: "render" })])
  * ```
  *

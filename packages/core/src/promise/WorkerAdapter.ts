@@ -50,7 +50,7 @@ export interface AdapterInfo {
 /**
  * Runs attempts. One method is enough:
  *
- * ```js
+ * ```js no-check: run is yours
  * class MyAdapter {
  *   async execute(job, { signal }) {
  *     const { code, stdout, stderr } = await run(job.command, { cwd: job.cwd, signal })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "vitest"
 import { JobExecutor, JobManager, Telemetry, type WorkerAdapter, type WorkerJob } from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
 import { spans } from "@helios-infra/core/Telemetry"
-import { Effect, Layer } from "effect"
+import { Data, Effect, Layer } from "effect"
 import * as Fakes from "../Fakes.ts"
 import * as Recorded from "../Recorded.ts"
 
@@ -105,6 +105,15 @@ describe("the telemetry of plain code", () => {
     assert.deepStrictEqual(story, ["made"])
     await telemetry.close()
     assert.deepStrictEqual(story, ["made", "closed"])
+  })
+
+  it("says why it cannot be made, where no compiler has seen that it may not", async () => {
+    class NoExporter extends Data.TaggedError("NoExporter") {}
+    const failing = Layer.effectDiscard(Effect.fail(new NoExporter()))
+    // @ts-expect-error -- plain JavaScript
+    const telemetry = PromiseBacking.telemetry(failing)
+    const error = await new JobManager({ telemetry }).listJobs().catch((error: unknown) => error)
+    assert.instanceOf(error, NoExporter)
   })
 
   it("has to be made by us", () => {

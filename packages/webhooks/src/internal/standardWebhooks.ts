@@ -42,10 +42,13 @@ const fromBase64 = (text: string): Bytes | undefined => {
 /** The text of a secret. */
 export const secretOf = (bytes: Uint8Array): string => `${secretPrefix}${toBase64(bytes)}`
 
-/** The bytes of a secret; `undefined` where it is none. */
-const bytesOf = (secret: string): Bytes | undefined => {
+/** The bytes of a secret; `undefined` where it is none, as a variable that is not set. */
+const bytesOf = (secret: unknown): Bytes | undefined => {
   // Some libraries leave the padding out.
-  const text = secret.startsWith(secretPrefix) ? secret.slice(secretPrefix.length).replace(/=+$/, "") : ""
+  const text =
+    typeof secret === "string" && secret.startsWith(secretPrefix)
+      ? secret.slice(secretPrefix.length).replace(/=+$/, "")
+      : ""
   const bytes = fromBase64(text + "=".repeat((4 - (text.length % 4)) % 4))
   return bytes !== undefined && bytes.length >= secretBytes.least && bytes.length <= secretBytes.most
     ? bytes
@@ -53,10 +56,10 @@ const bytesOf = (secret: string): Bytes | undefined => {
 }
 
 /** Whether a text is a secret. */
-export const isSecret = (secret: string): boolean => bytesOf(secret) !== undefined
+export const isSecret = (secret: unknown): boolean => bytesOf(secret) !== undefined
 
 /** Makes a key of a secret; `undefined` where it is none. */
-export const keyOf = (secret: string): Promise<Key | undefined> => {
+export const keyOf = (secret: unknown): Promise<Key | undefined> => {
   const bytes = bytesOf(secret)
   return bytes === undefined
     ? Promise.resolve(undefined)
