@@ -4,14 +4,15 @@
  */
 import * as Middleware from "../AdapterMiddleware.ts"
 import * as AdapterOfService from "../internal/promise/AdapterOfService.ts"
-import * as WorkerAdapterService from "../internal/promise/WorkerAdapterService.ts"
+import * as PromiseBacking from "../PromiseBacking.ts"
 import type { AttemptContext, WorkerAdapter, WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
 
 /** Runs one attempt. */
 export type Execute = (job: WorkerJob, context: AttemptContext) => Promise<WorkerResult>
 
 /**
- * Puts a function around every attempt: what it makes of `execute` is called in its place.
+ * Puts a function around every attempt: what it makes of `execute` is called in its place. Throws a `TypeError` where the
+ * adapter is none.
  *
  * ```js
  * const workerAdapter = aroundAdapter(new LocalWorkerAdapter(), (execute) => async (job, context) => {
@@ -24,11 +25,16 @@ export type Execute = (job: WorkerJob, context: AttemptContext) => Promise<Worke
  * })
  * ```
  */
-export const aroundAdapter = (adapter: WorkerAdapter, wrap: (execute: Execute) => Execute): WorkerAdapter => ({
-  info: { ...adapter.info, name: adapter.info?.name ?? WorkerAdapterService.nameOf(adapter) },
-  execute: wrap((job, context) => adapter.execute(job, context)),
-  files: AdapterOfService.filesOf(adapter)
-})
+export const aroundAdapter = (adapter: WorkerAdapter, wrap: (execute: Execute) => Execute): WorkerAdapter => {
+  // What can end what a dead process left may be the service behind the adapter, and no method of its own.
+  const service = AdapterOfService.serviceOf("aroundAdapter", adapter)
+  return {
+    info: { ...adapter.info, name: service.info.name },
+    execute: wrap((job, context) => adapter.execute(job, context)),
+    reap: (jobId, handles, { signal }) => PromiseBacking.run(service.reap(jobId, handles), signal),
+    files: AdapterOfService.filesOf(adapter)
+  }
+}
 
 const wrapped = (name: string, adapter: WorkerAdapter, middleware: Middleware.Middleware): WorkerAdapter =>
   AdapterOfService.make(middleware(AdapterOfService.serviceOf(name, adapter)), [adapter])

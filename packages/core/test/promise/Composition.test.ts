@@ -169,6 +169,32 @@ describe("aroundAdapter", () => {
     assert.deepStrictEqual(seen, [0, 1])
     assert.match(inner.jobs[0]?.command ?? "", /^nice /)
   })
+
+  it("lets the adapter end what a process that died has left, whatever else goes around it", async () => {
+    const reaped: Array<ReadonlyArray<string>> = []
+    const reaping = (name: string): WorkerAdapter => ({
+      info: { name },
+      execute: async () => ok,
+      reap: async (_, handles) => {
+        reaped.push(handles)
+        return { leftover: [`${name} knows no ${handles.join()}`] }
+      }
+    })
+    const { signal } = new AbortController()
+    const one = aroundAdapter(reaping("a"), (execute) => execute)
+    assert.deepStrictEqual(await one.reap?.("job", ["1"], { signal }), { leftover: ["a knows no 1"] })
+
+    const pool = aroundAdapter(overflow([reaping("a"), limitConcurrency(reaping("b"), 2)]), (execute) => execute)
+    assert.deepStrictEqual(await pool.reap?.("job", ["a:1", "b:2"], { signal }), {
+      leftover: ["a knows no 1", "b knows no 2"]
+    })
+    assert.deepStrictEqual(reaped, [["1"], ["1"], ["2"]])
+  })
+
+  it("needs an adapter", () => {
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => aroundAdapter({}, (execute) => execute), TypeError, "aroundAdapter: an adapter must have a method")
+  })
 })
 
 describe("limits", () => {
@@ -222,6 +248,9 @@ describe("limits", () => {
     }
     await run(pool, 2)
     assert.strictEqual(called, 2)
+    const { signal } = new AbortController()
+    const { leftover = [] } = (await pool.reap?.("job", ["c:1"], { signal })) ?? {}
+    assert.match(leftover.join(), /"c:1" of an adapter that is none of Adapter/)
   })
 })
 
