@@ -192,8 +192,12 @@ describe("aroundAdapter", () => {
   })
 
   it("needs an adapter", () => {
-    // @ts-expect-error -- plain JavaScript
-    assert.throws(() => aroundAdapter({}, (execute) => execute), TypeError, "aroundAdapter: an adapter must have a method")
+    assert.throws(
+      // @ts-expect-error -- plain JavaScript
+      () => aroundAdapter({}, (execute) => execute),
+      TypeError,
+      "aroundAdapter: an adapter must have a method"
+    )
   })
 })
 
