@@ -168,9 +168,7 @@ const make = (
     return {
       adapter,
       origin: originOf(info),
-      slots: takesTheRest(index, different.length)
-        ? (info.maxConcurrency ?? Infinity)
-        : WorkerAdapter.concurrencyOf(info),
+      slots: WorkerAdapter.concurrencyOf(info, takesTheRest(index, different.length) ? Infinity : undefined),
       running: 0,
       throttled: { until: 0, times: 0 },
       lost: 0,

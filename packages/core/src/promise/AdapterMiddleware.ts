@@ -50,13 +50,17 @@ export const limitConcurrency = (adapter: WorkerAdapter, most: number): WorkerAd
 /**
  * At most `most` attempts begin in `per` milliseconds, of all jobs that use the adapter; further ones wait for their turn.
  *
- * Throws a `RangeError` unless `most` is a whole number from 1.
+ * Throws a `RangeError` unless `most` is a whole number from 1 and `per` is more than 0.
  */
 export const limitRate = (
   adapter: WorkerAdapter,
   rate: { readonly most: number; readonly per: number }
 ): WorkerAdapter => wrapped("limitRate", adapter, Middleware.limitRate(rate))
 
-/** Stops an attempt that takes longer than so many milliseconds, and fails it with `TimedOut`. */
+/**
+ * Stops an attempt that takes longer than so many milliseconds, and fails it with `TimedOut`.
+ *
+ * Throws a `RangeError` unless the limit is more than 0.
+ */
 export const limitTime = (adapter: WorkerAdapter, limit: number): WorkerAdapter =>
   wrapped("limitTime", adapter, Middleware.limitTime(limit))

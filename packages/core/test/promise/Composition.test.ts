@@ -201,6 +201,24 @@ describe("aroundAdapter", () => {
   })
 })
 
+describe("an adapter in plain JavaScript", () => {
+  it.each([
+    ["null for what it says of itself", null],
+    ["a name that is none", { name: 5 }],
+    ["counts that are none", { concurrency: Number.NaN, maxConcurrency: Number.NaN }]
+  ])("may have %s", async (_, info) => {
+    const adapter: WorkerAdapter = { execute: async () => ok }
+    Reflect.set(adapter, "info", info)
+    assert.strictEqual((await run(adapter, 2)).exitCode, 0)
+    assert.strictEqual((await run(overflow([adapter, new Adapter()]), 2)).exitCode, 0)
+  })
+
+  it("may have no class", async () => {
+    const adapter: WorkerAdapter = Object.assign(Object.create(null), { execute: async () => ok })
+    assert.strictEqual((await run(adapter, 2)).exitCode, 0)
+  })
+})
+
 describe("limits", () => {
   it("let no more attempts of all jobs through at once", async () => {
     const inner = new Named({ name: "a", concurrency: 8 }, async () => {

@@ -20,8 +20,8 @@ export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] =>
 
 /** Calls the adapter for every attempt. */
 const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
-  const { info = {} } = adapter
-  const name = info.name ?? nameOf(adapter)
+  const info = adapter.info ?? {}
+  const name = nameOf(adapter)
 
   const execute = Effect.fnUntraced(function* (
     job: Core.WorkerJob,
@@ -82,9 +82,12 @@ const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
 
 const isReaped = Schema.is(Schema.Struct({ leftover: Schema.Array(Schema.String) }))
 
-/** The name of an adapter that says none: that of its class. */
-export const nameOf = (adapter: object): string => {
-  const { name } = adapter.constructor
+/** What it says, else the name of its class. */
+const nameOf = (adapter: WorkerAdapter): string => {
+  const said: unknown = adapter.info?.name
+  if (Predicate.isString(said) && said !== "") return said
+  const made: unknown = adapter.constructor
+  const name = Predicate.isFunction(made) ? made.name : ""
   return name === "" || name === "Object" ? "the worker adapter" : name
 }
 
