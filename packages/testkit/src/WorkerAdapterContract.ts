@@ -23,9 +23,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Contract from "./Contract.ts"
 import { background, eventually, failureOf, holds, type Mismatch, same, within } from "./internal/check.ts"
+import { withVariable } from "./internal/environment.ts"
 import { peakDuring, resources } from "./internal/memory.ts"
 import * as plain from "./internal/plain.ts"
 
@@ -383,6 +385,18 @@ export const make = <E>(implementation: Implementation<E>, options: Options = {}
             env: { HELIOS_TESTKIT: oddValue }
           })
           yield* same("what it printed", stdout.trim(), oddValue)
+        })
+      ),
+
+      "a command sees no variable of this process that nobody let through": promise(({ rig, run }) =>
+        Effect.gen(function* () {
+          const name = "ORCHESTRATOR_SECRET"
+          const secret = "known to this process alone"
+          yield* withVariable(name, secret)
+          // Without the variable some commands print nothing, and others fail.
+          const ended = yield* Effect.result(run({ command: rig.commands.env(name) }))
+          const said = Result.isSuccess(ended) ? [ended.success.stdout, ended.success.stderr] : [ended.failure.message]
+          yield* holds("the command should not see it", !said.some((text) => text.includes(secret)), said)
         })
       ),
 

@@ -456,6 +456,11 @@ describe("the contract of WorkerAdapter, for adapters of the Promise API", () =>
       (execute) => (job, context) => execute({ ...job, env: {} }, context)
     ],
     [
+      "one that gives commands the environment of the orchestrator",
+      /nobody let through/,
+      (execute) => (job, context) => execute({ ...job, env: { ...process.env, ...job.env } }, context)
+    ],
+    [
       "one that resolves with nothing",
       /gives its output/,
       // @ts-expect-error -- plain JavaScript
