@@ -458,7 +458,11 @@ describe("the contract of WorkerAdapter, for adapters of the Promise API", () =>
     [
       "one that gives commands the environment of the orchestrator",
       /nobody let through/,
-      (execute) => (job, context) => execute({ ...job, env: { ...process.env, ...job.env } }, context)
+      (execute) => (job, context) => {
+        const env: Record<string, string> = {}
+        for (const [name, value = ""] of Object.entries(process.env)) env[name] = value
+        return execute({ ...job, env: { ...env, ...job.env } }, context)
+      }
     ],
     [
       "one that resolves with nothing",

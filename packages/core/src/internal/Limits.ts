@@ -21,7 +21,7 @@ export const checkCount = (name: string, count: number): void => {
 export const checkTime = (name: string, time: Duration.Input): Duration.Duration => {
   const given = Duration.fromInputUnsafe(time)
   if (!Duration.isGreaterThan(given, Duration.zero)) {
-    throw new RangeError(`${name} must be more than 0, is ${String(time)}`)
+    throw new RangeError(`${name} must be more than 0, is ${Duration.format(given)}`)
   }
   return given
 }

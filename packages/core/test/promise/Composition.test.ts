@@ -214,7 +214,8 @@ describe("an adapter in plain JavaScript", () => {
   })
 
   it("may have no class", async () => {
-    const adapter: WorkerAdapter = Object.assign(Object.create(null), { execute: async () => ok })
+    const adapter: WorkerAdapter = { execute: async () => ok }
+    Object.setPrototypeOf(adapter, null)
     assert.strictEqual((await run(adapter, 2)).exitCode, 0)
   })
 })
