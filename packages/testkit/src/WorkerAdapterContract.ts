@@ -337,6 +337,30 @@ export const make = <E>(implementation: Implementation<E>, options: Options = {}
         })
       ),
 
+      "attempts at the same time, and one after the other, keep to their own ends and last words": promise(
+        ({ rig, run }) =>
+          Effect.gen(function* () {
+            const words = ["out of cyan", "out of magenta", "out of yellow"]
+            const errors = yield* Effect.forEach(
+              [...words.entries()],
+              ([index, text]) =>
+                failureOf(
+                  `a command that exits with ${index + 3}`,
+                  run({ command: rig.commands.fail(index + 3, text), chunkId: index, name: `words-${index}` })
+                ),
+              { concurrency: 2 }
+            )
+            for (const [index, { chunkId, reason }] of errors.entries()) {
+              yield* same("the chunk", chunkId, index)
+              const { exitCode, stderrTail } =
+                reason._tag === "RenderFailed" ? reason : { exitCode: reason._tag, stderrTail: reason.message }
+              yield* same("the exit code", exitCode, index + 3)
+              const said = words.filter((text) => stderrTail.includes(text))
+              yield* same("the last words", said, [words[index]])
+            }
+          })
+      ),
+
       "ids and files may be called anything: they are only names": promise((on) =>
         Effect.forEach(
           oddIds.entries(),
