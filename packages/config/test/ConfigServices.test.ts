@@ -193,6 +193,7 @@ describe("what is wrong", () => {
     ],
     ["a section of the prototype", { ...local, ["__proto__"]: { storage: 1 } }, /__proto__ is not an option/],
     ["a number for a text", { worker: { type: "local", cwd: 7 } }, /worker "local": cwd must be string/],
+    ["a folder that is a file", { ...local, jobDir: "helios.config.json" }, /:5:3: .*: it is not a folder$/],
     ["a folder that is not there", { ...local, jobDir: "nowhere" }, /:5:3: .*nowhere/],
     [
       "options of what has none",
