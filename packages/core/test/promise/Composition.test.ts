@@ -140,6 +140,8 @@ describe("overflow", () => {
     // @ts-expect-error -- plain JavaScript
     assert.throws(() => overflow([new Adapter(), {}]), TypeError, "overflow: an adapter must have a method execute")
     // @ts-expect-error -- plain JavaScript
+    assert.throws(() => overflow(new Adapter(), new Adapter()), TypeError, "overflow: give it a list of adapters")
+    // @ts-expect-error -- plain JavaScript
     assert.throws(() => limitConcurrency(undefined, 1), TypeError, "limitConcurrency: an adapter must have")
   })
 })
