@@ -42,8 +42,9 @@ export const fallback = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOp
   AdapterOfService.make(Pool.fallback(services("fallback", adapters), options), adapters)
 
 const services = (name: string, adapters: ReadonlyArray<WorkerAdapter>): Pool.Adapters => {
-  if (!Array.isArray(adapters)) throw new TypeError(`${name}: give it a list of adapters`)
-  const [first, ...others]: ReadonlyArray<WorkerAdapter> = adapters
+  const given: unknown = adapters
+  if (!Array.isArray(given)) throw new TypeError(`${name}: give it a list of adapters`)
+  const [first, ...others] = adapters
   if (first === undefined) throw new TypeError(`${name}: give it one adapter at least`)
   return [
     AdapterOfService.serviceOf(name, first),
