@@ -99,13 +99,12 @@ const here = LocalWorkerAdapter.layer({ concurrency: 1 }).pipe(
 
 /** The server of `worker.ts` when there is one, else another process of this machine, as a stand-in. */
 const elsewhere = Layer.unwrap(
-  Effect.map(
-    Config.option(Config.all({ url: Config.String("RENDER_URL"), secret: Config.Redacted("RENDER_SECRET") })),
-    Option.match({
-      onNone: () => LocalWorkerAdapter.layer({ concurrency: 1 }),
-      onSome: ({ secret, url }) => HttpWorkerAdapter.layer({ url, auth: { secret }, concurrency: 2 })
-    })
-  )
+  Effect.gen(function* () {
+    const url = yield* Config.option(Config.String("RENDER_URL"))
+    if (Option.isNone(url)) return LocalWorkerAdapter.layer({ concurrency: 1 })
+    const secret = yield* Config.Redacted("RENDER_SECRET")
+    return HttpWorkerAdapter.layer({ url: url.value, auth: { secret }, concurrency: 2 })
+  })
 ).pipe(AdapterMiddleware.onLayer(AdapterMiddleware.named("elsewhere"), AdapterMiddleware.limitTime("1 minute")))
 
 /** Around each of them, so that logs and metrics say which one it was. */

@@ -103,6 +103,23 @@ describe("the pipeline", { timeout: 90_000 }, () => {
     })
   )
 
+  it.live("does not render here in the place of a worker whose secret it was not told", () =>
+    Effect.gen(function* () {
+      const dir = yield* folder
+      const environment = { RENDER_URL: "http://127.0.0.1:9", RENDER_SECRET: undefined }
+      const said = yield* Effect.promise(() =>
+        promisify(execFile)(process.execPath, program("pipeline.ts"), {
+          cwd: dir,
+          env: { ...process.env, FFMPEG_PATH: ffmpeg, ...environment }
+        }).then(
+          () => "it ran",
+          (error: unknown) => String(error) + JSON.stringify(error)
+        )
+      )
+      assert.include(said, "RENDER_SECRET")
+    })
+  )
+
   it.live("stores the film in a bucket when one is configured", () =>
     Effect.gen(function* () {
       const dir = yield* folder

@@ -7,7 +7,6 @@
  */
 import * as HttpPlugin from "@helios-infra/adapter-http/HttpPlugin"
 import * as Plugin from "@helios-infra/core/Plugin"
-import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -50,7 +49,7 @@ export const WorkerConfig = Schema.Struct({
 })
 
 /** Chunks on Google Cloud Run. */
-export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Config.ConfigError, never, "cloud-run"> =
+export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Plugin.InvalidConfig, never, "cloud-run"> =
   Plugin.definePlugin({
     kind: "worker",
     type: "cloud-run",

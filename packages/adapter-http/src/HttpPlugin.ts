@@ -9,6 +9,7 @@ import * as Plugin from "@helios-infra/core/Plugin"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Credentials from "./Credentials.ts"
 import * as HttpWorkerAdapter from "./HttpWorkerAdapter.ts"
@@ -35,18 +36,21 @@ export const AuthConfig = Schema.Struct({
   })
 })
 
-/** Reads the variables. */
-export const secretsOf = ({
-  bearer,
-  key,
-  secret
-}: typeof AuthConfig.Type): Effect.Effect<Credentials.Auth, Config.ConfigError> =>
-  Config.unwrap<Credentials.Auth>({
-    ...(bearer === undefined ? undefined : { bearer: Config.Redacted(bearer) }),
-    ...(key === undefined
-      ? undefined
-      : { key: { header: Config.succeed(key.header), value: Config.Redacted(key.value) } }),
-    ...(secret === undefined ? undefined : { secret: Config.Redacted(secret) })
+/** Reads the variables. Fails with those that are not set, by the options that name them. */
+export const secretsOf: (auth: typeof AuthConfig.Type) => Effect.Effect<Credentials.Auth, Plugin.InvalidConfig> =
+  Effect.fnUntraced(function* ({ bearer, key, secret }) {
+    const missing: Array<Plugin.InvalidConfig["issues"][number]> = []
+    const read = (option: string, name: string) =>
+      Effect.catch(Config.Redacted(name), () => {
+        missing.push({ path: `auth.${option}`, message: `names the environment variable ${name}, which is not set` })
+        return Effect.succeed(Redacted.make(""))
+      })
+    const secrets = {
+      ...(bearer === undefined ? undefined : { bearer: yield* read("bearer", bearer) }),
+      ...(key === undefined ? undefined : { key: { header: key.header, value: yield* read("key.value", key.value) } }),
+      ...(secret === undefined ? undefined : { secret: yield* read("secret", secret) })
+    }
+    return missing.length === 0 ? secrets : yield* new Plugin.InvalidConfig({ issues: missing })
   })
 
 /** The options of {@link worker}: `HttpWorkerAdapter.EndpointOptions`, with variables in place of secrets. */
@@ -89,7 +93,7 @@ export const WorkerConfig = Schema.Struct({
 })
 
 /** Chunks on an HTTP endpoint. */
-export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Config.ConfigError, never, "http"> =
+export const worker: Plugin.Plugin<"worker", typeof WorkerConfig, Plugin.InvalidConfig, never, "http"> =
   Plugin.definePlugin({
     kind: "worker",
     type: "http",

@@ -46,10 +46,15 @@ describe('{ "type": "http" }', () => {
 
   it.effect("does not start without a variable that it names, and says which", () =>
     Effect.gen(function* () {
-      const layer = yield* resolve({ url: "https://workers.example/", auth: { bearer: "NO_SUCH_TOKEN" } })
-      const nothing = ConfigProvider.layer(ConfigProvider.fromUnknown({}))
+      const auth = { bearer: "NO_SUCH_TOKEN", key: { header: "x-key", value: "KEY" }, secret: "NO_SUCH_SECRET" }
+      const layer = yield* resolve({ url: "https://workers.example/", auth })
+      const nothing = ConfigProvider.layer(ConfigProvider.fromUnknown({ KEY: "the key" }))
       const error = yield* Effect.flip(Effect.scoped(Layer.build(Layer.provide(layer, nothing))))
-      assert.match(error.message, /could not start[^]*NO_SUCH_TOKEN/)
+      assert(error.reason._tag === "InvalidConfig")
+      assert.deepStrictEqual(error.reason.issues, [
+        { path: "auth.bearer", message: "names the environment variable NO_SUCH_TOKEN, which is not set" },
+        { path: "auth.secret", message: "names the environment variable NO_SUCH_SECRET, which is not set" }
+      ])
     })
   )
 

@@ -76,7 +76,7 @@ export const make: (options: Options) => Effect.Effect<Workspace["Service"], Wor
         file(() => fs.stat(root))
       )).isDirectory()
     ) {
-      return yield* failure(root, "NotFound", new Error(`${root} is not a folder`))
+      return yield* failure(root, "Unavailable", new Error("it is not a folder"))
     }
     const attempts = path.join(root, attemptsFolder)
 

@@ -50,7 +50,7 @@ describe("LocalWorkspace.make", () => {
       assert.strictEqual(workspace.root, dir)
       assert.strictEqual(yield* reasonOf(LocalWorkspace.make({ dir: path.join(dir, "missing") })), "NotFound")
       yield* write(path.join(dir, "file"), "")
-      assert.strictEqual(yield* reasonOf(LocalWorkspace.make({ dir: path.join(dir, "file") })), "NotFound")
+      assert.strictEqual(yield* reasonOf(LocalWorkspace.make({ dir: path.join(dir, "file") })), "Unavailable")
     })
   )
 })

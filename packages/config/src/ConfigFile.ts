@@ -161,6 +161,9 @@ const run = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Source,
     const detail = "it has no default export: write export default defineConfig({ … })"
     return yield* failure(file, new NoConfig({ detail }))
   }
+  if (Predicate.isPromiseLike(module.default)) {
+    return yield* failure(file, new NoConfig({ detail: "its default export is a promise: write await before it" }))
+  }
   return fromValue(module.default)
 })
 

@@ -102,7 +102,7 @@ export class UnusablePackage extends Schema.TaggedError<UnusablePackage>()("Unus
   }
 }
 
-/** Two plugins of one kind claim the same type. */
+/** Two plugins of one kind claim the same type, or one package is named twice. */
 export class DuplicateType extends Schema.TaggedError<DuplicateType>()("DuplicateType", {
   kind: Schema.String,
   type: Schema.String,
@@ -110,8 +110,12 @@ export class DuplicateType extends Schema.TaggedError<DuplicateType>()("Duplicat
   owners: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    const owners = this.owners.join(" and ")
-    return `${this.kind} ${JSON.stringify(this.type)}: ${owners} both claim this type: leave one of them out`
+    const [owner, ...others] = new Set(this.owners)
+    const plugin = `${this.kind} ${JSON.stringify(this.type)}`
+    if (others.length > 0)
+      return `${plugin}: ${[owner, ...others].join(" and ")} both claim this type: leave one of them out`
+    const fix = 'name it once in "plugins", and not at all where it is a package of @helios-infra'
+    return `${plugin}: ${owner} claims this type twice: ${fix}`
   }
 }
 

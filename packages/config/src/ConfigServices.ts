@@ -75,7 +75,7 @@ export const resolveConfig: (
   { folder = "." } = {}
 ) {
   const source = fromValue(config)
-  const filled = variables.keep(config)
+  const filled = variables.keep(source.value)
   return yield* resolveSource({ file: undefined, folder: path.resolve(folder), source, filled })
 })
 

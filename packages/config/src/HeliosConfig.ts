@@ -52,6 +52,10 @@ export const JobOptions = Schema.Struct({
       urlsExpire: time.annotateKey({
         description: "How long such a URL works: at least twice as long as an attempt takes. Default: 12 hours."
       }),
+      stitchFrom: Schema.optionalKey(Schema.Literals(["copies", "storage"])).annotateKey({
+        description:
+          "Whether the stitcher is given copies of outputs here, or reads them from the storage as it joins them, where it can. Default: copies."
+      }),
       keep: Schema.optionalKey(Schema.Boolean).annotateKey({
         description:
           "Whether all outputs and logs, and the job file, stay in the storage when a run ends. Default: accepted outputs of a job that is not completed."

@@ -69,6 +69,30 @@ describe("a configuration in TypeScript", () => {
     })
   )
 
+  it.live("leaves out what is undefined, as code does that computes its options", () =>
+    Effect.gen(function* () {
+      const { message } = yield* outcome({
+        "helios.config.ts": `export default {
+          plugins: undefined,
+          worker: { type: "http", url: "https://farm.example/", concurrency: undefined, auth: { bearer: undefined } },
+          stitcher: undefined,
+          jobDir: undefined,
+          job: { retries: undefined, env: undefined }
+        }`
+      })
+      assert.isNull(message)
+    })
+  )
+
+  it.live("may hold itself, which nothing can be made of", () =>
+    Effect.gen(function* () {
+      const { message } = yield* outcome({
+        "helios.config.ts": 'const a: any = { worker: { type: "local" } }; a.worker.cwd = a; export default a'
+      })
+      assert.match(String(message), /^helios\.config\.ts: worker "local": cwd must be string$/)
+    })
+  )
+
   it.live.each([
     ["throws", 'throw new Error("no licence")', /^helios\.config\.ts:1:\d+: it failed when it was run: no licence$/],
     ["throws what is no error", "throw null", /^helios\.config\.ts: it failed when it was run: it threw null$/],
@@ -87,7 +111,11 @@ describe("a configuration in TypeScript", () => {
     ["exports by name", "export const config = {}", /it has no default export/],
     ["is empty", "", /it has no default export/],
     ["exports a number", "export default 7", /it must hold a configuration: an object/],
-    ["exports a promise", "export default Promise.resolve({})", /worker is missing/],
+    [
+      "exports a promise",
+      "export default Promise.resolve({})",
+      /^helios\.config\.ts: its default export is a promise: write await before it$/
+    ],
     ["exports a function", "export default () => ({})", /it must hold a configuration/]
   ] as const)("%s", ([, code, expected]) =>
     Effect.map(outcome({ "helios.config.ts": code }), ({ message }) => assert.match(String(message), expected))

@@ -178,6 +178,12 @@ describe("what is wrong", () => {
       { worker: { type: "s3" } },
       /worker "s3": that is the name of a storage: there are "local"/
     ],
+    [
+      "a check that is none",
+      { ...local, stitcher: { type: "presence" }, outputCheck: { type: "local" } },
+      /stitcher "presence": that is the name of an outputCheck: there are "ffmpeg"/
+    ],
+    ["an output check without type", { ...local, outputCheck: {} }, /outputCheck: type must name an outputCheck: /],
     ["a type of the prototype", { worker: { type: "__proto__" } }, /worker "__proto__": there is none of this type/],
     ["a type far too long", { worker: { type: "x".repeat(100_000) } }, /there is none of this type/],
     [
@@ -187,6 +193,7 @@ describe("what is wrong", () => {
     ],
     ["a section of the prototype", { ...local, ["__proto__"]: { storage: 1 } }, /__proto__ is not an option/],
     ["a number for a text", { worker: { type: "local", cwd: 7 } }, /worker "local": cwd must be string/],
+    ["a folder that is a file", { ...local, jobDir: "helios.config.json" }, /:5:3: .*: it is not a folder$/],
     ["a folder that is not there", { ...local, jobDir: "nowhere" }, /:5:3: .*nowhere/],
     [
       "options of what has none",
@@ -209,6 +216,16 @@ describe("what is wrong", () => {
       const error = yield* failure(json({ ...local, repository: { type: "sqlite", filename: "." } }))
       assert.match(messageOf(error), /^helios\.config\.json:6:5: repository "sqlite": it could not start: /)
       assert(error.reason._tag === "PluginError" && error.reason.reason._tag === "CannotStart")
+    })
+  )
+
+  it.live("is a variable that a plugin reads itself, with the place of the option that names it", () =>
+    Effect.gen(function* () {
+      const worker = { type: "http", url: "https://farm.example/", auth: { bearer: "NO_SUCH" } }
+      assert.strictEqual(
+        yield* message(json({ worker })),
+        'helios.config.json:6:7: worker "http": auth.bearer names the environment variable NO_SUCH, which is not set'
+      )
     })
   )
 
@@ -429,7 +446,7 @@ describe("packages of others", () => {
     [
       "claim a type twice",
       `${plugin("")}; export const two = { ...one }`,
-      /worker "ssh": @acme\/ssh and @acme\/ssh both claim this type/
+      /worker "ssh": @acme\/ssh claims this type twice: /
     ]
   ] as const)("%s", ([, source, expected]) => Effect.map(withPackage(source), (found) => assert.match(found, expected)))
 
@@ -447,6 +464,19 @@ describe("packages of others", () => {
         ...Folder.packageFiles("other-ssh", plugin(""))
       })
       assert.match(found, /worker "ssh": @acme\/ssh and other-ssh both claim this type/)
+    })
+  )
+
+  it.live("are named twice", () =>
+    Effect.gen(function* () {
+      const found = yield* message({
+        ...json({ ...local, plugins: ["@acme/ssh", "@acme/ssh"] }),
+        ...Folder.packageFiles("@acme/ssh", plugin(""))
+      })
+      assert.strictEqual(
+        found,
+        'helios.config.json:7:5: worker "ssh": @acme/ssh claims this type twice: name it once in "plugins", and not at all where it is a package of @helios-infra'
+      )
     })
   )
 

@@ -3,7 +3,7 @@ import type { CloudRunPlugin } from "@helios-infra/adapter-cloudrun"
 import type { HttpPlugin } from "@helios-infra/adapter-http"
 import type { LocalPlugin } from "@helios-infra/adapter-local"
 import { defineConfig, type HeliosConfig } from "@helios-infra/config"
-import { ArtifactStorage, type JobManager, Plugin, WorkerAdapter } from "@helios-infra/core"
+import { ArtifactStorage, type JobArtifacts, type JobManager, Plugin, WorkerAdapter } from "@helios-infra/core"
 import type { SqlPlugin } from "@helios-infra/repository-sql"
 import type { FfmpegPlugin } from "@helios-infra/stitcher-ffmpeg"
 import type { GcsPlugin } from "@helios-infra/storage-gcs"
@@ -117,6 +117,12 @@ describe("plugins that a configuration imports", () => {
 describe("how jobs are run", () => {
   it("is what a manager takes", () => {
     expectTypeOf<typeof HeliosConfig.JobOptions.Type>().toExtend<JobManager.RunOptions>()
+  })
+
+  it("has all that can be said of the storage", () => {
+    expectTypeOf<keyof NonNullable<typeof HeliosConfig.JobOptions.Type.artifacts>>().toEqualTypeOf<
+      keyof JobArtifacts.Options
+    >()
   })
 })
 

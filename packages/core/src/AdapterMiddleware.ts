@@ -221,10 +221,10 @@ export const limitConcurrency = (most: number): Middleware => {
  * At most so many attempts begin in so much time, of all jobs that use the adapter; further ones wait for their turn.
  * Waiting counts as part of the attempt where it has a time limit.
  *
- * Throws a `RangeError` unless `most` is a whole number from 1.
+ * Throws a `RangeError` unless `most` is a whole number from 1 and `per` is more than 0.
  */
 export const limitRate = (rate: Limits.Rate): Middleware => {
-  Limits.checkCount("most", rate.most)
+  Limits.checkRate(rate)
   return around((execute) => {
     const turn = Limits.makeTurns(rate)
     return (job, signal) => Effect.andThen(Effect.raceFirst(turn, beating(signal)), execute(job, signal))
@@ -234,9 +234,11 @@ export const limitRate = (rate: Limits.Rate): Middleware => {
 /**
  * Stops an attempt that takes longer, and fails it with `TimedOut`; the adapter says that it takes no longer ones. For
  * one of several adapters: `attemptTimeout` is the limit for all attempts of a job.
+ *
+ * Throws a `RangeError` unless the limit is more than 0.
  */
 export const limitTime = (limit: Duration.Input): Middleware => {
-  const most = Duration.fromInputUnsafe(limit)
+  const most = Limits.checkTime("limit", limit)
   return around(
     (execute, info) => (job, signal) =>
       Effect.timeoutOrElse(execute(job, signal), {

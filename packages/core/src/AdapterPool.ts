@@ -78,11 +78,10 @@ export const overflow = (adapters: Adapters, options: Options = {}): Adapter => 
  */
 export const fallback = (adapters: Adapters, options: Options = {}): Adapter => make(adapters, "fallback", options)
 
-/** The layers of a pool's adapters. */
-export type Layers<E, R> = readonly [
-  Layer.Layer<WorkerAdapter.WorkerAdapter, E, R>,
-  ...ReadonlyArray<Layer.Layer<WorkerAdapter.WorkerAdapter, E, R>>
-]
+type AdapterLayer<E, R> = Layer.Layer<WorkerAdapter.WorkerAdapter, E, R>
+
+/** The layers of a pool's adapters; each may fail, and need, what it will. */
+export type Layers<E = unknown, R = unknown> = readonly [AdapterLayer<E, R>, ...ReadonlyArray<AdapterLayer<E, R>>]
 
 /**
  * {@link overflow} of layers.
@@ -98,21 +97,24 @@ export type Layers<E, R> = readonly [
  * ])
  * ```
  */
-export const layerOverflow = <E = never, R = never>(
-  layers: Layers<E, R>,
-  options: Options = {}
-): Layer.Layer<WorkerAdapter.WorkerAdapter, E, R> => layerOf(layers, (adapters) => overflow(adapters, options))
+export function layerOverflow<const L extends Layers>(
+  layers: L,
+  options?: Options
+): AdapterLayer<Layer.Error<L[number]>, Layer.Services<L[number]>>
+export function layerOverflow<E, R>(layers: Layers<E, R>, options: Options = {}): AdapterLayer<E, R> {
+  return layerOf(layers, (adapters) => overflow(adapters, options))
+}
 
 /** {@link fallback} of layers. */
-export const layerFallback = <E = never, R = never>(
-  layers: Layers<E, R>,
-  options: Options = {}
-): Layer.Layer<WorkerAdapter.WorkerAdapter, E, R> => layerOf(layers, (adapters) => fallback(adapters, options))
+export function layerFallback<const L extends Layers>(
+  layers: L,
+  options?: Options
+): AdapterLayer<Layer.Error<L[number]>, Layer.Services<L[number]>>
+export function layerFallback<E, R>(layers: Layers<E, R>, options: Options = {}): AdapterLayer<E, R> {
+  return layerOf(layers, (adapters) => fallback(adapters, options))
+}
 
-const layerOf = <E, R>(
-  [first, ...others]: Layers<E, R>,
-  pool: (adapters: Adapters) => Adapter
-): Layer.Layer<WorkerAdapter.WorkerAdapter, E, R> =>
+const layerOf = <E, R>([first, ...others]: Layers<E, R>, pool: (adapters: Adapters) => Adapter): AdapterLayer<E, R> =>
   Layer.effect(
     WorkerAdapter.WorkerAdapter,
     Effect.zipWith(built(first), Effect.forEach(others, built), (first, others) => pool([first, ...others]))
@@ -168,9 +170,7 @@ const make = (
     return {
       adapter,
       origin: originOf(info),
-      slots: takesTheRest(index, different.length)
-        ? (info.maxConcurrency ?? Infinity)
-        : WorkerAdapter.concurrencyOf(info),
+      slots: WorkerAdapter.concurrencyOf(info, takesTheRest(index, different.length) ? Infinity : undefined),
       running: 0,
       throttled: { until: 0, times: 0 },
       lost: 0,

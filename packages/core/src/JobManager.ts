@@ -238,7 +238,7 @@ const make = Effect.gen(function* () {
     // What a run that ended could not stop stands in its own end.
     const cleanUp =
       job.status === "running"
-        ? Effect.andThen(fence?.(left) ?? Effect.void, reap(workerAdapter, jobId, left))
+        ? Effect.andThen(fence?.(left) ?? Effect.void, reapAll(workerAdapter, options.mergeAdapter, jobId, left))
         : Effect.succeed([])
     yield* JobExecutor.run({
       job,
@@ -291,9 +291,9 @@ const make = Effect.gen(function* () {
   const reap = (
     adapter: WorkerAdapter.WorkerAdapter["Service"],
     jobId: string,
-    left: ReadonlyArray<OpenAttempt>
+    handles: ReadonlyArray<string>
   ): Effect.Effect<ReadonlyArray<string>> =>
-    adapter.reap(jobId, left.map(({ handle }) => handle).filter(Predicate.isNotUndefined)).pipe(
+    adapter.reap(jobId, handles).pipe(
       Effect.map(({ leftover }) => leftover),
       Effect.timeout(reapTimeout),
       Effect.catchCause((cause) =>
@@ -301,6 +301,19 @@ const make = Effect.gen(function* () {
           "what an earlier run left could not be looked for, and may still run"
         ])
       )
+    )
+
+  /** Of both adapters. What a merge command runs as is in no journal: its adapter finds what it can by the job's id. */
+  const reapAll = (
+    adapter: WorkerAdapter.WorkerAdapter["Service"],
+    mergeAdapter: WorkerAdapter.WorkerAdapter["Service"] | undefined,
+    jobId: string,
+    left: ReadonlyArray<OpenAttempt>
+  ): Effect.Effect<ReadonlyArray<string>> =>
+    Effect.zipWith(
+      reap(adapter, jobId, left.map(({ handle }) => handle).filter(Predicate.isNotUndefined)),
+      mergeAdapter === undefined ? Effect.succeed([]) : reap(mergeAdapter, jobId, []),
+      (chunks, merge) => [...chunks, ...merge]
     )
 
   const completed = (options: RunOptions): RunOptions => {

@@ -5,6 +5,7 @@
  * A plugin says which service it makes, under which name, and what its options are. Nothing is loaded, searched for or
  * read from files here: whoever makes the registry names its plugins.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration_ from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -102,7 +103,7 @@ export class WrongKind extends Schema.TaggedError<WrongKind>()("WrongKind", {
 }) {
   override get message(): string {
     const others = this.known.length === 0 ? "none of this kind is registered" : `there are ${list(this.known)}`
-    return `that is the name of a ${this.found}: ${others}`
+    return `that is the name of ${a(this.found)}: ${others}`
   }
 }
 
@@ -187,6 +188,8 @@ export class PluginError extends Schema.TaggedError<PluginError>()("PluginError"
 }
 
 const messageOf = (cause: unknown): string => (Predicate.isError(cause) ? cause.message : Defect.describe(cause))
+
+const a = (kind: Kind): string => (kind === "outputCheck" ? `an ${kind}` : `a ${kind}`)
 
 const list = (words: ReadonlyArray<string>): string => words.map((word) => JSON.stringify(word)).join(", ")
 
@@ -312,6 +315,8 @@ export interface Definition<
   /**
    * The service, from decoded options. A stitcher's layer may bring an `OutputCheck` as well, which then is the default
    * check of jobs that it joins; with one that brings none, outputs are checked for presence only.
+   *
+   * One that fails with `InvalidConfig` says which of its options are wrong, as the schema would.
    */
   readonly layer: (config: S["Type"]) => Layer.Layer<Kinds[K], E, R>
 }
@@ -323,7 +328,7 @@ export interface Resolvable<K extends Kind, R = never> {
   readonly apiVersion: number
   /**
    * Reads options (those beside `type`) and gives the layer, which is not built yet. Fails with `InvalidConfig`; the
-   * layer fails with `CannotStart`.
+   * layer fails with `CannotStart`, or with `InvalidConfig` where options turn out to be wrong only then.
    */
   readonly resolve: (options: unknown) => Effect.Effect<Layer.Layer<Provided<K>, PluginError, R>, PluginError>
 }
@@ -379,8 +384,15 @@ export const definePlugin = <
     decode(options).pipe(
       Effect.mapError(fail),
       Effect.map((decoded) =>
-        definition.layer(decoded).pipe(
-          Layer.catch((cause) => Layer.effectContext(Effect.fail<PluginError>(fail(new CannotStart({ cause }))))),
+        // What it throws, such as a constructor that does not like an option, is why it could not start.
+        Layer.suspend(() => definition.layer(decoded)).pipe(
+          Layer.catchCause((cause) =>
+            Layer.effectContext(
+              Cause.hasInterruptsOnly(cause)
+                ? Effect.interrupt
+                : Effect.fail<PluginError>(fail(startFailure(Cause.squash(cause))))
+            )
+          ),
           // The plugin's own last: it is what counts where both bring a service.
           (own) => Layer.merge(extras[kind], own)
         )
@@ -388,6 +400,9 @@ export const definePlugin = <
     )
   return { ...definition, resolve }
 }
+
+const startFailure = (thrown: unknown): PluginReason =>
+  thrown instanceof InvalidConfig ? thrown : new CannotStart({ cause: thrown })
 
 // ---------------------------------------------
 // the registry
@@ -464,7 +479,7 @@ export const registry = Effect.fnUntraced(function* <R = never>(
 
   const resolve = <K extends Kind>(kind: K, options: unknown) => {
     if (!Predicate.isObject(options) || !Predicate.hasProperty(options, "type") || !Predicate.isString(options.type)) {
-      const issues = [{ path: "type", message: `must name a ${kind}: there are ${list(types(kind)) || "none"}` }]
+      const issues = [{ path: "type", message: `must name ${a(kind)}: there are ${list(types(kind)) || "none"}` }]
       return Effect.fail(new PluginError({ kind, reason: new InvalidConfig({ issues }) }))
     }
     const { type, ...others } = options

@@ -118,9 +118,13 @@ export const limitConcurrency = (most: number): Middleware => {
   })
 }
 
-/** Stops a join that is not done so long after its last chunk was there, and fails it with `StitchTimedOut`. */
+/**
+ * Stops a join that is not done so long after its last chunk was there, and fails it with `StitchTimedOut`.
+ *
+ * Throws a `RangeError` unless the limit is more than 0.
+ */
 export const limitTime = (limit: Duration.Input): Middleware => {
-  const most = Duration.fromInputUnsafe(limit)
+  const most = Limits.checkTime("limit", limit)
   const late = Effect.suspend(() =>
     Effect.fail(new StitchError({ reason: new StitchTimedOut({ afterMs: Math.round(Duration.toMillis(most)) }) }))
   )

@@ -191,10 +191,10 @@ export const limitConcurrency = (most: number): Middleware => {
 /**
  * At most so many operations begin in so much time, of all that use the storage; further ones wait for their turn.
  *
- * Throws a `RangeError` unless `most` is a whole number from 1.
+ * Throws a `RangeError` unless `most` is a whole number from 1 and `per` is more than 0.
  */
 export const limitRate = (rate: Limits.Rate): Middleware => {
-  Limits.checkCount("most", rate.most)
+  Limits.checkRate(rate)
   return (storage) => {
     const turn = Limits.makeTurns(rate)
     return within(() => turn)(storage)
@@ -205,9 +205,11 @@ export const limitRate = (rate: Limits.Rate): Middleware => {
  * Stops an operation when the storage does nothing for so long, and fails it with `Unavailable`: gives no answer, no next
  * piece of what is read, takes no next piece of what it is to store. Time in which the storage waits, for pieces or for who
  * reads them, does not count.
+ *
+ * Throws a `RangeError` unless the limit is more than 0.
  */
 export const limitTime = (limit: Duration.Input): Middleware => {
-  const most = Duration.fromInputUnsafe(limit)
+  const most = Limits.checkTime("limit", limit)
   const late = (key: string) => {
     const cause = new Error(`the storage did nothing for ${Duration.format(most)}`)
     return Effect.fail(new ArtifactError({ key, reason: "Unavailable", cause }))

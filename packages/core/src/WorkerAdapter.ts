@@ -157,9 +157,14 @@ export interface WorkerAdapterInfo {
   readonly members?: ReadonlyArray<WorkerAdapterInfo> | undefined
 }
 
-/** How many attempts run at once, from what the caller and the adapter say: 1 or more, never above `maxConcurrency`. */
+/**
+ * How many attempts run at once, from what the caller and the adapter say: 1 or more, never above `maxConcurrency`. What is
+ * no number counts as 1.
+ */
 export const concurrencyOf = (info: WorkerAdapterInfo, asked?: number): number =>
-  Math.max(1, Math.min(Math.floor(asked ?? info.concurrency ?? 1) || 1, info.maxConcurrency ?? Infinity))
+  Math.max(1, Math.min(whole(asked ?? info.concurrency ?? 1), whole(info.maxConcurrency ?? Infinity)))
+
+const whole = (count: number): number => Math.floor(count) || 1
 
 /** What earlier, dead orchestrators left and `reap` could not end. */
 export interface Reaped {

@@ -1,5 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { AdapterMiddleware, AdapterPool, Telemetry, WorkerAdapter, WorkerError } from "@helios-infra/core"
+import {
+  AdapterMiddleware,
+  AdapterPool,
+  StitcherMiddleware,
+  StorageMiddleware,
+  Telemetry,
+  WorkerAdapter,
+  WorkerError
+} from "@helios-infra/core"
 import { Cause, Clock, Duration, Effect, Exit, Fiber, Layer, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fakes from "./Fakes.ts"
@@ -325,6 +333,15 @@ describe("AdapterMiddleware.limitConcurrency", () => {
     for (const most of [0, -1, 1.5, Number.NaN, Infinity]) {
       assert.throws(() => AdapterMiddleware.limitConcurrency(most), RangeError, /most must be a whole number from 1/)
       assert.throws(() => AdapterMiddleware.limitRate({ most, per: "1 second" }), RangeError)
+    }
+  })
+
+  it("take times of more than 0: no limit at all would come of what is no number", () => {
+    for (const time of [0, -1, Number.NaN, "0 seconds"] as const) {
+      assert.throws(() => AdapterMiddleware.limitRate({ most: 1, per: time }), RangeError, /per must be more than 0/)
+      for (const { limitTime } of [AdapterMiddleware, StitcherMiddleware, StorageMiddleware]) {
+        assert.throws(() => limitTime(time), RangeError, /limit must be more than 0/)
+      }
     }
   })
 })

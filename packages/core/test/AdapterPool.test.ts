@@ -492,6 +492,9 @@ describe("the info of a pool", () => {
 
   it("takes an adapter that says nothing sensible for one that can do one thing at a time", () => {
     assert.strictEqual(AdapterPool.overflow([of("a", { concurrency: Number.NaN }), of("b")]).info.concurrency, 2)
+    for (const maxConcurrency of [Number.NaN, 0, -1, 1.5]) {
+      assert.strictEqual(AdapterPool.overflow([of("a"), of("b", { maxConcurrency })]).info.maxConcurrency, 2)
+    }
   })
 })
 

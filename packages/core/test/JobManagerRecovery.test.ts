@@ -5,7 +5,7 @@ import {
   type JobEvent,
   JobManager,
   JobRepository,
-  type WorkerAdapter,
+  WorkerAdapter,
   WorkerError,
   Workspace
 } from "@helios-infra/core"
@@ -204,6 +204,29 @@ describe("resume", () => {
           ])
           assert.deepStrictEqual((yield* jobs.resume("film", out)).leftover, ["process 7"])
           assert.deepStrictEqual(reaped, [["film", ["one"], 0]])
+        })
+      )
+    })
+
+    it.effect("is looked for by the adapter of the merge command as well, which may still write the final file", () => {
+      const machine = Fakes.machine()
+      const reaped: Array<unknown> = []
+      const mergeAdapter = WorkerAdapter.make({
+        ...machine.adapter,
+        reap: (jobId, handles) =>
+          Effect.sync(() => {
+            reaped.push([jobId, handles, machine.attempts.length])
+            return { leftover: ["process 8"] }
+          })
+      })
+      const withReap = reaping(machine, () => Effect.succeed({ leftover: ["process 7"] }))
+      return on(withReap, (jobs, repository) =>
+        Effect.gen(function* () {
+          yield* jobs.create(Fakes.job(1), { id: "film" })
+          yield* died(machine, repository, (run) => [started(run), attempt(0), assigned(0, "zero")])
+          const { leftover } = yield* jobs.resume("film", { ...out, mergeAdapter })
+          assert.deepStrictEqual(leftover, ["process 7", "process 8"])
+          assert.deepStrictEqual(reaped, [["film", [], 0]])
         })
       )
     })

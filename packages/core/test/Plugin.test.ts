@@ -338,6 +338,36 @@ describe("a plugin whose service cannot be made", () => {
       assert.strictEqual(error.message, 'repository "sql": it could not start: job postgres://x: there is no such job')
     })
   )
+
+  it.effect.each([
+    [
+      "options",
+      () => {
+        throw new TypeError("url has no port")
+      }
+    ],
+    [
+      "a service",
+      () =>
+        Layer.sync(WorkerAdapter.WorkerAdapter, () => {
+          throw new TypeError("url has no port")
+        })
+    ]
+  ] as const)("says so where %s could not be made because something was thrown", ([, layer]) =>
+    Effect.gen(function* () {
+      const throwing = Plugin.definePlugin({
+        kind: "worker",
+        type: "farm",
+        apiVersion: 1,
+        config: Schema.Struct({}),
+        layer
+      })
+      const registry = yield* Plugin.registry([throwing])
+      const made = yield* registry.resolve("worker", { type: "farm" })
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(made)))
+      assert.strictEqual(error.message, 'worker "farm": it could not start: url has no port')
+    })
+  )
 })
 
 describe("PluginError", () => {

@@ -91,6 +91,13 @@ describe("WorkerAdapter.concurrencyOf", () => {
     assert.strictEqual(WorkerAdapter.concurrencyOf({ ...info, maxConcurrency: 4 }, 9), 4)
     assert.strictEqual(WorkerAdapter.concurrencyOf(info, 0), 1)
   })
+
+  it("takes what is no number for 1", () => {
+    const info = { name: "x", where: "local", stop: "always" } as const
+    assert.strictEqual(WorkerAdapter.concurrencyOf({ ...info, concurrency: Number.NaN }), 1)
+    assert.strictEqual(WorkerAdapter.concurrencyOf({ ...info, concurrency: 8, maxConcurrency: Number.NaN }), 1)
+    assert.strictEqual(WorkerAdapter.concurrencyOf({ ...info, concurrency: 8, maxConcurrency: 2.5 }), 2)
+  })
 })
 
 describe("WorkerAdapter.namesOutput", () => {

@@ -23,9 +23,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Contract from "./Contract.ts"
 import { background, eventually, failureOf, holds, type Mismatch, same, within } from "./internal/check.ts"
+import { withVariable } from "./internal/environment.ts"
 import { peakDuring, resources } from "./internal/memory.ts"
 import * as plain from "./internal/plain.ts"
 
@@ -335,6 +337,30 @@ export const make = <E>(implementation: Implementation<E>, options: Options = {}
         })
       ),
 
+      "attempts at the same time, and one after the other, keep to their own ends and last words": promise(
+        ({ rig, run }) =>
+          Effect.gen(function* () {
+            const words = ["out of cyan", "out of magenta", "out of yellow"]
+            const errors = yield* Effect.forEach(
+              [...words.entries()],
+              ([index, text]) =>
+                failureOf(
+                  `a command that exits with ${index + 3}`,
+                  run({ command: rig.commands.fail(index + 3, text), chunkId: index, name: `words-${index}` })
+                ),
+              { concurrency: 2 }
+            )
+            for (const [index, { chunkId, reason }] of errors.entries()) {
+              yield* same("the chunk", chunkId, index)
+              const { exitCode, stderrTail } =
+                reason._tag === "RenderFailed" ? reason : { exitCode: reason._tag, stderrTail: reason.message }
+              yield* same("the exit code", exitCode, index + 3)
+              const said = words.filter((text) => stderrTail.includes(text))
+              yield* same("the last words", said, [words[index]])
+            }
+          })
+      ),
+
       "ids and files may be called anything: they are only names": promise((on) =>
         Effect.forEach(
           oddIds.entries(),
@@ -383,6 +409,18 @@ export const make = <E>(implementation: Implementation<E>, options: Options = {}
             env: { HELIOS_TESTKIT: oddValue }
           })
           yield* same("what it printed", stdout.trim(), oddValue)
+        })
+      ),
+
+      "a command sees no variable of this process that nobody let through": promise(({ rig, run }) =>
+        Effect.gen(function* () {
+          const name = "ORCHESTRATOR_SECRET"
+          const secret = "known to this process alone"
+          yield* withVariable(name, secret)
+          // Without the variable some commands print nothing, and others fail.
+          const ended = yield* Effect.result(run({ command: rig.commands.env(name) }))
+          const said = Result.isSuccess(ended) ? [ended.success.stdout, ended.success.stderr] : [ended.failure.message]
+          yield* holds("the command should not see it", !said.some((text) => text.includes(secret)), said)
         })
       ),
 

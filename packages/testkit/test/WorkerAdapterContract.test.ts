@@ -456,6 +456,27 @@ describe("the contract of WorkerAdapter, for adapters of the Promise API", () =>
       (execute) => (job, context) => execute({ ...job, env: {} }, context)
     ],
     [
+      "one that keeps what all commands print in one place",
+      /last words/,
+      (execute) => {
+        let said = ""
+        return async (job, context) => {
+          const result = await execute(job, context)
+          said = (said + result.stderr).slice(-4096)
+          return { ...result, stderr: said }
+        }
+      }
+    ],
+    [
+      "one that gives commands the environment of the orchestrator",
+      /nobody let through/,
+      (execute) => (job, context) => {
+        const env: Record<string, string> = {}
+        for (const [name, value = ""] of Object.entries(process.env)) env[name] = value
+        return execute({ ...job, env: { ...env, ...job.env } }, context)
+      }
+    ],
+    [
       "one that resolves with nothing",
       /gives its output/,
       // @ts-expect-error -- plain JavaScript

@@ -1,4 +1,5 @@
 /** A configuration's content, and where in its text each part of it stands. */
+import * as Predicate from "effect/Predicate"
 import type { Malformed } from "../ConfigFileError.ts"
 
 /** A place in a text; both from 1. */
@@ -27,8 +28,29 @@ export interface Source {
   readonly positionOf: (path: Path) => Position | undefined
 }
 
-/** Code has no places to point at. */
-export const fromValue = (value: unknown): Source => ({ isText: false, value, positionOf: () => undefined })
+/** Code has no places to point at. An option that is `undefined` there is one that is left out. */
+export const fromValue = (value: unknown): Source => ({
+  isText: false,
+  value: withoutUndefined(value, []),
+  positionOf: () => undefined
+})
+
+/** Plugins, and whatever else is no plain data, stay as they are. */
+const withoutUndefined = (value: unknown, above: ReadonlyArray<unknown>): unknown => {
+  if (above.includes(value)) return value
+  const within = [...above, value]
+  if (Array.isArray(value)) return value.map((inner: unknown) => withoutUndefined(inner, within))
+  if (!isPlain(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]) => {
+      if (inner === undefined) return []
+      return [[key, above.length === 0 && key === "plugins" ? inner : withoutUndefined(inner, within)]]
+    })
+  )
+}
+
+const isPlain = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  Predicate.isObject(value) && Object.getPrototypeOf(value) === Object.prototype
 
 /** The path that an issue's text names: `zones[1].name`. */
 export const parsePath = (text: string): Path =>

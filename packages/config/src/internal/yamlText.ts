@@ -22,7 +22,11 @@ export const read = (text: string): Result.Result<Source, Fault> => {
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
     // What is a warning to the library, such as a tag that nobody knows, is not what was meant either.
     const [wrong] = [...document.errors, ...document.warnings]
-    if (wrong !== undefined) return Result.fail(fault(wrong.message, at(wrong.pos[0])))
+    if (wrong !== undefined) {
+      // The library's words for this are about its own functions.
+      const detail = wrong.code === "MULTIPLE_DOCS" ? "there is more than one document in it" : wrong.message
+      return Result.fail(fault(detail, at(wrong.pos[0])))
+    }
     const value: unknown = document.toJS({ maxAliasCount })
     // An alias inside its own anchor; nothing can be done with what goes on for ever.
     JSON.stringify(value)

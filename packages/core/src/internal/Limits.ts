@@ -17,6 +17,21 @@ export const checkCount = (name: string, count: number): void => {
   }
 }
 
+/** Throws a `RangeError` unless it is more than no time at all, as what comes of a number that is none is. */
+export const checkTime = (name: string, time: Duration.Input): Duration.Duration => {
+  const given = Duration.fromInputUnsafe(time)
+  if (!Duration.isGreaterThan(given, Duration.zero)) {
+    throw new RangeError(`${name} must be more than 0, is ${Duration.format(given)}`)
+  }
+  return given
+}
+
+/** Throws a `RangeError` unless `most` is a whole number from 1, and `per` more than 0. */
+export const checkRate = ({ most, per }: Rate): void => {
+  checkCount("most", most)
+  checkTime("per", per)
+}
+
 /**
  * Keeps to a rate: waits for the next turn, first come, first served, and takes it when it comes; who is interrupted takes
  * none. In whatever window of `per` one looks, at most `most` turns are in it.

@@ -4,14 +4,15 @@
  */
 import * as Middleware from "../AdapterMiddleware.ts"
 import * as AdapterOfService from "../internal/promise/AdapterOfService.ts"
-import * as WorkerAdapterService from "../internal/promise/WorkerAdapterService.ts"
+import * as PromiseBacking from "../PromiseBacking.ts"
 import type { AttemptContext, WorkerAdapter, WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
 
 /** Runs one attempt. */
 export type Execute = (job: WorkerJob, context: AttemptContext) => Promise<WorkerResult>
 
 /**
- * Puts a function around every attempt: what it makes of `execute` is called in its place.
+ * Puts a function around every attempt: what it makes of `execute` is called in its place. Throws a `TypeError` where the
+ * adapter is none.
  *
  * ```js
  * import { LocalWorkerAdapter } from "@helios-infra/adapter-local/promise"
@@ -27,11 +28,16 @@ export type Execute = (job: WorkerJob, context: AttemptContext) => Promise<Worke
  * })
  * ```
  */
-export const aroundAdapter = (adapter: WorkerAdapter, wrap: (execute: Execute) => Execute): WorkerAdapter => ({
-  info: { ...adapter.info, name: adapter.info?.name ?? WorkerAdapterService.nameOf(adapter) },
-  execute: wrap((job, context) => adapter.execute(job, context)),
-  files: AdapterOfService.filesOf(adapter)
-})
+export const aroundAdapter = (adapter: WorkerAdapter, wrap: (execute: Execute) => Execute): WorkerAdapter => {
+  // What can end what a dead process left may be the service behind the adapter, and no method of its own.
+  const service = AdapterOfService.serviceOf("aroundAdapter", adapter)
+  return {
+    info: { ...adapter.info, name: service.info.name },
+    execute: wrap((job, context) => adapter.execute(job, context)),
+    reap: (jobId, handles, { signal }) => PromiseBacking.run(service.reap(jobId, handles), signal),
+    files: AdapterOfService.filesOf(adapter)
+  }
+}
 
 const wrapped = (name: string, adapter: WorkerAdapter, middleware: Middleware.Middleware): WorkerAdapter =>
   AdapterOfService.make(middleware(AdapterOfService.serviceOf(name, adapter)), [adapter])
@@ -47,13 +53,17 @@ export const limitConcurrency = (adapter: WorkerAdapter, most: number): WorkerAd
 /**
  * At most `most` attempts begin in `per` milliseconds, of all jobs that use the adapter; further ones wait for their turn.
  *
- * Throws a `RangeError` unless `most` is a whole number from 1.
+ * Throws a `RangeError` unless `most` is a whole number from 1 and `per` is more than 0.
  */
 export const limitRate = (
   adapter: WorkerAdapter,
   rate: { readonly most: number; readonly per: number }
 ): WorkerAdapter => wrapped("limitRate", adapter, Middleware.limitRate(rate))
 
-/** Stops an attempt that takes longer than so many milliseconds, and fails it with `TimedOut`. */
+/**
+ * Stops an attempt that takes longer than so many milliseconds, and fails it with `TimedOut`.
+ *
+ * Throws a `RangeError` unless the limit is more than 0.
+ */
 export const limitTime = (adapter: WorkerAdapter, limit: number): WorkerAdapter =>
   wrapped("limitTime", adapter, Middleware.limitTime(limit))

@@ -45,7 +45,10 @@ export const overflow = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOp
 export const fallback = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOptions = {}): WorkerAdapter =>
   AdapterOfService.make(Pool.fallback(services("fallback", adapters), options), adapters)
 
-const services = (name: string, [first, ...others]: ReadonlyArray<WorkerAdapter>): Pool.Adapters => {
+const services = (name: string, adapters: ReadonlyArray<WorkerAdapter>): Pool.Adapters => {
+  const given: unknown = adapters
+  if (!Array.isArray(given)) throw new TypeError(`${name}: give it a list of adapters`)
+  const [first, ...others] = adapters
   if (first === undefined) throw new TypeError(`${name}: give it one adapter at least`)
   return [
     AdapterOfService.serviceOf(name, first),

@@ -140,6 +140,8 @@ describe("overflow", () => {
     // @ts-expect-error -- plain JavaScript
     assert.throws(() => overflow([new Adapter(), {}]), TypeError, "overflow: an adapter must have a method execute")
     // @ts-expect-error -- plain JavaScript
+    assert.throws(() => overflow(new Adapter(), new Adapter()), TypeError, "overflow: give it a list of adapters")
+    // @ts-expect-error -- plain JavaScript
     assert.throws(() => limitConcurrency(undefined, 1), TypeError, "limitConcurrency: an adapter must have")
   })
 })
@@ -168,6 +170,55 @@ describe("aroundAdapter", () => {
     assert.strictEqual((await run(around, 2)).exitCode, 0)
     assert.deepStrictEqual(seen, [0, 1])
     assert.match(inner.jobs[0]?.command ?? "", /^nice /)
+  })
+
+  it("lets the adapter end what a process that died has left, whatever else goes around it", async () => {
+    const reaped: Array<ReadonlyArray<string>> = []
+    const reaping = (name: string): WorkerAdapter => ({
+      info: { name },
+      execute: async () => ok,
+      reap: async (_, handles) => {
+        reaped.push(handles)
+        return { leftover: [`${name} knows no ${handles.join()}`] }
+      }
+    })
+    const { signal } = new AbortController()
+    const one = aroundAdapter(reaping("a"), (execute) => execute)
+    assert.deepStrictEqual(await one.reap?.("job", ["1"], { signal }), { leftover: ["a knows no 1"] })
+
+    const pool = aroundAdapter(overflow([reaping("a"), limitConcurrency(reaping("b"), 2)]), (execute) => execute)
+    assert.deepStrictEqual(await pool.reap?.("job", ["a:1", "b:2"], { signal }), {
+      leftover: ["a knows no 1", "b knows no 2"]
+    })
+    assert.deepStrictEqual(reaped, [["1"], ["1"], ["2"]])
+  })
+
+  it("needs an adapter", () => {
+    assert.throws(
+      // @ts-expect-error -- plain JavaScript
+      () => aroundAdapter({}, (execute) => execute),
+      TypeError,
+      "aroundAdapter: an adapter must have a method"
+    )
+  })
+})
+
+describe("an adapter in plain JavaScript", () => {
+  it.each([
+    ["null for what it says of itself", null],
+    ["a name that is none", { name: 5 }],
+    ["counts that are none", { concurrency: Number.NaN, maxConcurrency: Number.NaN }]
+  ])("may have %s", async (_, info) => {
+    const adapter: WorkerAdapter = { execute: async () => ok }
+    Reflect.set(adapter, "info", info)
+    assert.strictEqual((await run(adapter, 2)).exitCode, 0)
+    assert.strictEqual((await run(overflow([adapter, new Adapter()]), 2)).exitCode, 0)
+  })
+
+  it("may have no class", async () => {
+    const adapter: WorkerAdapter = { execute: async () => ok }
+    Object.setPrototypeOf(adapter, null)
+    assert.strictEqual((await run(adapter, 2)).exitCode, 0)
   })
 })
 
@@ -222,6 +273,9 @@ describe("limits", () => {
     }
     await run(pool, 2)
     assert.strictEqual(called, 2)
+    const { signal } = new AbortController()
+    const { leftover = [] } = (await pool.reap?.("job", ["c:1"], { signal })) ?? {}
+    assert.match(leftover.join(), /"c:1" of an adapter that is none of Adapter/)
   })
 })
 

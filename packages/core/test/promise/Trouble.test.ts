@@ -6,6 +6,12 @@ import {
   JobExecutor,
   JobManager,
   JobPaused,
+  OutputInvalid,
+  Refused,
+  RenderFailed,
+  Transport,
+  WorkerError,
+  WorkerLost,
   type WorkerResult
 } from "@helios-infra/core/promise"
 import { afterEach, assert, beforeEach, describe, it, vi } from "vitest"
@@ -20,6 +26,9 @@ const seconds = async (count: number) => {
     await vi.advanceTimersByTimeAsync(100)
   }
 }
+
+const workerError = (reason: WorkerLost): WorkerError =>
+  new WorkerError({ adapter: "farm", jobId: "film", chunkId: 0, attempt: 1, reason })
 
 /** What a promise came to so far. */
 const watch = (promise: Promise<unknown>) => {
@@ -163,6 +172,26 @@ describe("an adapter that gives garbage", () => {
     assert.match(error.message, said)
     assert(error.reason._tag === "ChunkFailed")
     assert.strictEqual(error.reason.last.reason._tag, "WorkerLost")
+  })
+
+  const printed = `the beginning ${"x".repeat(1_000_000)} the end`
+  it.each<[string, unknown, RegExp]>([
+    ["an Error, as those of node:child_process do", new Error(printed), /the beginning x+\n…\nx+ the end/],
+    ["a text", printed, /the beginning x+\n…\nx+ the end/],
+    ["RenderFailed", new RenderFailed({ exitCode: 1, stderrTail: printed }), /x the end/],
+    ["WorkerLost", new WorkerLost({ detail: printed }), /the beginning .*x the end/s],
+    ["Refused", new Refused({ why: "Unsupported", fix: printed }), /the beginning .*x the end/s],
+    ["OutputInvalid", new OutputInvalid({ expected: "a film", found: printed }), /a film.*the beginning .*x the end/s],
+    ["Transport", new Transport({ cause: new Error(printed) }), /the beginning/],
+    ["a WorkerError", workerError(new WorkerLost({ detail: printed })), /x the end/]
+  ])("by rejecting with all that a command printed, in %s, keeps a part of it", async (_, thrown, said) => {
+    const workerAdapter = new Adapter(() => rejected(thrown))
+    const jobs = new JobManager()
+    const { id } = await jobs.createJob(job(1))
+    const error = await failureOf(jobs.runJob(id, { workerAdapter, retries: 2, retryDelay: 0 }))
+    assert.match(error.message, said)
+    assert.isBelow(error.message.length, 5000)
+    assert.isBelow(JSON.stringify(await jobs.getJob(id)).length, 20_000)
   })
 
   it.each<[string, unknown]>([

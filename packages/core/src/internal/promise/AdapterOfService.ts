@@ -1,7 +1,7 @@
 /** A service as a plain adapter: what core composes of the adapters that users write with promises. */
 import * as Predicate from "effect/Predicate"
 import { JobFolder } from "../../promise/JobFolder.ts"
-import type { AdapterInfo, AttemptContext, WorkerAdapter, WorkerResult } from "../../promise/WorkerAdapter.ts"
+import type { AdapterInfo, AttemptContext, Reaped, WorkerAdapter, WorkerResult } from "../../promise/WorkerAdapter.ts"
 import * as PromiseBacking from "../../PromiseBacking.ts"
 import type { WorkerJob } from "../../WorkerAdapter.ts"
 import * as WorkerAdapterService from "./WorkerAdapterService.ts"
@@ -23,6 +23,14 @@ class AdapterOfService implements WorkerAdapter {
   execute(job: WorkerJob, context: Partial<AttemptContext> = {}): Promise<WorkerResult> {
     const { report = () => {}, signal } = context
     return PromiseBacking.run(this.#service.execute(job, report), signal)
+  }
+
+  reap(
+    jobId: string,
+    handles: ReadonlyArray<string>,
+    { signal }: { readonly signal?: AbortSignal } = {}
+  ): Promise<Reaped> {
+    return PromiseBacking.run(this.#service.reap(jobId, handles), signal)
   }
 }
 

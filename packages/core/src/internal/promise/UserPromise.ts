@@ -12,8 +12,9 @@ import * as Defect from "../Defect.ts"
 export class Thrown extends Data.TaggedError("Thrown")<{ readonly value: unknown }> {
   override get message(): string {
     const { value } = this
-    if (typeof value === "string") return value
-    return value instanceof Error && value.message !== "" ? value.message : Defect.describe(value)
+    // Errors of commands hold what these have printed.
+    if (typeof value === "string") return Defect.brief(value)
+    return value instanceof Error && value.message !== "" ? Defect.brief(value.message) : Defect.describe(value)
   }
 }
 

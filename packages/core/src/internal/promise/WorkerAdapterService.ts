@@ -7,7 +7,15 @@ import * as Schema from "effect/Schema"
 import type { WorkerAdapter } from "../../promise/WorkerAdapter.ts"
 import * as PromiseBacking from "../../PromiseBacking.ts"
 import * as Core from "../../WorkerAdapter.ts"
-import { RenderFailed, WorkerError, WorkerLost, WorkerReason } from "../../WorkerError.ts"
+import {
+  OutputInvalid,
+  Refused,
+  RenderFailed,
+  Transport,
+  WorkerError,
+  WorkerLost,
+  WorkerReason
+} from "../../WorkerError.ts"
 import * as Defect from "../Defect.ts"
 import * as UserPromise from "./UserPromise.ts"
 
@@ -20,8 +28,8 @@ export const make = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] =>
 
 /** Calls the adapter for every attempt. */
 const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
-  const { info = {} } = adapter
-  const name = info.name ?? nameOf(adapter)
+  const info = adapter.info ?? {}
+  const name = nameOf(adapter)
 
   const execute = Effect.fnUntraced(function* (
     job: Core.WorkerJob,
@@ -82,9 +90,12 @@ const calling = (adapter: WorkerAdapter): Core.WorkerAdapter["Service"] => {
 
 const isReaped = Schema.is(Schema.Struct({ leftover: Schema.Array(Schema.String) }))
 
-/** The name of an adapter that says none: that of its class. */
-export const nameOf = (adapter: object): string => {
-  const { name } = adapter.constructor
+/** What it says, else the name of its class. */
+const nameOf = (adapter: WorkerAdapter): string => {
+  const said: unknown = adapter.info?.name
+  if (Predicate.isString(said) && said !== "") return said
+  const made: unknown = adapter.constructor
+  const name = Predicate.isFunction(made) ? made.name : ""
   return name === "" || name === "Object" ? "the worker adapter" : name
 }
 
@@ -134,11 +145,39 @@ const completed = (answer: Answer, job: Core.WorkerJob, elapsed: number): Core.W
 
 const decodeReason = Schema.is(WorkerReason)
 
+/** A reason goes into the job's journal: it may hold no more than a tail of what a command printed. */
+const bounded = (reason: WorkerReason): WorkerReason => {
+  switch (reason._tag) {
+    case "RenderFailed":
+      return reason.stderrTail.length <= tailLimit
+        ? reason
+        : new RenderFailed({ ...reason, stderrTail: reason.stderrTail.slice(-tailLimit) })
+    case "WorkerLost":
+      return keeps(reason.detail) ? reason : new WorkerLost({ ...reason, detail: Defect.brief(reason.detail) })
+    case "Refused":
+      return keeps(reason.fix) ? reason : new Refused({ ...reason, fix: Defect.brief(reason.fix) })
+    case "OutputInvalid":
+      return keeps(reason.expected) && keeps(reason.found)
+        ? reason
+        : new OutputInvalid({ expected: Defect.brief(reason.expected), found: Defect.brief(reason.found) })
+    case "Transport": {
+      const text = Predicate.isError(reason.cause) ? reason.cause.message : reason.cause
+      return !Predicate.isString(text) || keeps(text) ? reason : new Transport({ cause: new Error(Defect.brief(text)) })
+    }
+    case "Stalled":
+    case "Throttled":
+    case "TimedOut":
+      return reason
+  }
+}
+
+const keeps = (text: string): boolean => Defect.brief(text) === text
+
 /** Our own errors keep their reason; any other value is a lost worker, which is tried again. */
 const errorOf = (name: string, job: Core.WorkerJob, thrown: UserPromise.Thrown): WorkerError => {
   const { value } = thrown
-  if (value instanceof WorkerError) return Core.failure(value.adapter, job, value.reason, value.workerId)
-  if (decodeReason(value)) return Core.failure(name, job, value)
+  if (value instanceof WorkerError) return Core.failure(value.adapter, job, bounded(value.reason), value.workerId)
+  if (decodeReason(value)) return Core.failure(name, job, bounded(value))
   const reason = new WorkerLost({ detail: `its adapter threw: ${thrown.message}` })
   return Core.failure(name, job, UserPromise.causedBy(reason, thrown))
 }
