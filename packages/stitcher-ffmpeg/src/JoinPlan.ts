@@ -284,16 +284,11 @@ export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<stri
         ...Preview.outputArgs(options.preview)
       ]
 
-// Frames are where their number puts them, so that none is dropped or doubled for a time that was rounded.
+// Frames are where their number puts them, so that none is dropped or doubled for a time that was rounded, given
+// `Ffmpeg.eachFrameOnce` beside it.
 const drawnArgs = ({ args, isSequence }: Drawn, { rate }: Join): ReadonlyArray<string> =>
   isSequence
-    ? [
-        "-vf",
-        `settb=${rate.denominator}/${rate.numerator},setpts=N`,
-        ..."-vsync vfr -r".split(" "),
-        FrameRate.format(rate),
-        ...args
-      ]
+    ? ["-vf", `settb=${rate.denominator}/${rate.numerator},setpts=N`, "-r", FrameRate.format(rate), ...args]
     : args
 
 /** The names of pictures in a folder, as ffmpeg writes them. The first is 0. */

@@ -140,7 +140,7 @@ const renderPictures = (
     yield* real.ffmpeg(
       ..."-f lavfi -i testsrc2=s=64x64:r=30".split(" "),
       ...picture,
-      ..."-f image2 -start_number".split(" "),
+      ..."-r 30 -f image2 -start_number".split(" "),
       `${start}`,
       `file:${where}`
     )

@@ -114,6 +114,8 @@ export const render = (file: string, piece: Piece): Effect.Effect<string> => {
     ...(audio === undefined
       ? []
       : ["-af", `atrim=start_sample=${sample(from)}:end_sample=${end},asetpts=PTS-STARTPTS`, ...audio]),
+    // ffmpeg 7 takes the rate behind `setpts` for unknown, and would make 25 frames per second of it.
+    ...(video.includes("-vsync") ? [] : ["-r", fps]),
     ...video,
     `file:${file}`
   ).pipe(Effect.as(file))
@@ -193,8 +195,11 @@ export const decodedFrames = (file: string): Effect.Effect<ReadonlyArray<string>
 export const decodedPictures = (pattern: string, first: number): Effect.Effect<ReadonlyArray<string>> =>
   framesOf("-start_number", `${first}`, "-i", `file:${pattern}`)
 
+/** Static builds of 7.0 crash when they read MPEG-TS. */
+const reader = (file: string) => (file.endsWith(".ts") ? installed : ffmpegPath)
+
 const framesOf = (...input: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
-  ffmpeg(...input, "-map", "0:v", "-f", "framemd5", "-").pipe(
+  output(reader(input.at(-1) ?? ""), ["-v", "error", ...input, ..."-map 0:v -f framemd5 -".split(" ")]).pipe(
     Effect.map((text) =>
       text
         .toString()
@@ -206,7 +211,11 @@ const framesOf = (...input: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<
 
 /** The samples of the first channel, between -1 and 1. */
 export const decodedSamples = (file: string): Effect.Effect<Float32Array> =>
-  ffmpeg("-i", `file:${file}`, "-map", "0:a", "-af", "pan=mono|c0=c0", "-f", "f32le", "-").pipe(
+  output(reader(file), [
+    ..."-v error -i".split(" "),
+    `file:${file}`,
+    ..."-map 0:a -af pan=mono|c0=c0 -f f32le -".split(" ")
+  ]).pipe(
     Effect.map((bytes) => new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)))
   )
 

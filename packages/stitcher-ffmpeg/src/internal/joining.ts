@@ -96,6 +96,9 @@ export const run = Effect.fnUntraced(function* (
   const lost = yield* Deferred.make<never, StitchError>()
   const seen: Seen = { proofs: new Map() }
   const input = yield* inputOf(joining, join, lost, seen)
+  const once = JoinPlan.isSequence(join.container)
+    ? yield* ffmpeg.eachFrameOnce.pipe(Effect.catchTag("ProcessError", toolBroken))
+    : []
   let index: "reserved" | "moved" = "reserved"
   let left = restarts
   while (true) {
@@ -103,7 +106,7 @@ export const run = Effect.fnUntraced(function* (
     const follower = yield* JoinPlan.isMatroska(join.container) ? followed(joining) : Effect.undefined
     // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
     const ended = yield* ffmpeg
-      .run([...input, ...JoinPlan.previewArgs(join), ...JoinPlan.outputArgs(join, index), "-y", joined], {
+      .run([...input, ...JoinPlan.previewArgs(join), ...once, ...JoinPlan.outputArgs(join, index), "-y", joined], {
         cwd: folder
       })
       .pipe(
