@@ -28,10 +28,10 @@ export interface Ffmpeg {
   /** Runs it without standard input. Interruption ends it. A non-zero exit code is a result, not an error. */
   readonly run: (args: ReadonlyArray<string>, options?: RunOptions) => Effect.Effect<Run, ProcessError>
   /**
-   * Its options that write each frame once, where its timestamp puts it, beside `-r`: builds before 5.1 need some, later ones
-   * refuse them. It is asked once.
+   * Whether it is older than 5.1 (2022): it has to be told some things that later ones refuse, or do by themselves. It is
+   * asked once.
    */
-  readonly eachFrameOnce: Effect.Effect<ReadonlyArray<string>, ProcessError>
+  readonly isOld: Effect.Effect<boolean, ProcessError>
 }
 
 /** How to run it. */
@@ -128,6 +128,16 @@ export const describe = (run: Run): string => {
   return run.warning === undefined ? how : `${how}: ${run.warning}`
 }
 
+/**
+ * ffmpeg's options, beside `-r`, that have each frame written once, where its timestamp puts it. Old builds go by its length
+ * otherwise; later ones refuse this, and 9 does not know it.
+ */
+export const eachFrameOnce = ({ isOld }: Pick<Ffmpeg, "isOld">): Effect.Effect<ReadonlyArray<string>, ProcessError> =>
+  Effect.map(isOld, (old) => (old ? oldEachFrameOnce : []))
+
+/** {@link eachFrameOnce}, of an old one. */
+export const oldEachFrameOnce: ReadonlyArray<string> = ["-vsync", "vfr"]
+
 /** The oldest release with all that this package asks for. */
 export const oldest = "4.1"
 
@@ -162,19 +172,19 @@ const ask = (file: string, args: ReadonlyArray<string>, onLine: (line: string) =
     onLine: (_, line) => onLine(line)
   })
 
-/** `-vsync` is gone from 9 on. What came for it with 5.1 takes frames by `-r` alone for what they are. */
-const eachFrameOnce = Effect.fnUntraced(function* (file: string) {
+/** Versions of builds between releases say nothing; the options that there are do. */
+const isOld = Effect.fnUntraced(function* (file: string) {
   let isNew = false
   yield* ask(file, ["-hide_banner", "-h", "long"], (line) => {
     isNew ||= line.startsWith("-fps_mode")
   })
-  return isNew ? [] : ["-vsync", "vfr"]
+  return !isNew
 })
 
 const maxErrors = 20
 
 const make = Effect.fnUntraced(function* (file: string, variables: Environment.Variables): Effect.fn.Return<Ffmpeg> {
-  return { path: file, run: runner(file, variables), eachFrameOnce: yield* Effect.cached(eachFrameOnce(file)) }
+  return { path: file, run: runner(file, variables), isOld: yield* Effect.cached(isOld(file)) }
 })
 
 const runner = (file: string, variables: Environment.Variables): Ffmpeg["run"] =>

@@ -49,7 +49,7 @@ export const run = Effect.fn("Reencode.run")(function* (
   // Matroska counts milliseconds, and takes what .mov does not.
   const isMov = !codec.startsWith("libvpx")
   const encoded = `${name}.${isMov ? "mov" : "mkv"}`
-  const once = yield* ffmpeg.eachFrameOnce.pipe(Effect.catchTag("ProcessError", toolBroken))
+  const once = yield* Ffmpeg.eachFrameOnce(ffmpeg).pipe(Effect.catchTag("ProcessError", toolBroken))
   const ended = yield* ffmpeg
     .run([
       ...input,

@@ -96,9 +96,8 @@ export const run = Effect.fnUntraced(function* (
   const lost = yield* Deferred.make<never, StitchError>()
   const seen: Seen = { proofs: new Map() }
   const input = yield* inputOf(joining, join, lost, seen)
-  const once = JoinPlan.isSequence(join.container)
-    ? yield* ffmpeg.eachFrameOnce.pipe(Effect.catchTag("ProcessError", toolBroken))
-    : []
+  const more = JoinPlan.oldOutputArgs(join)
+  const old = more.length > 0 && (yield* ffmpeg.isOld.pipe(Effect.catchTag("ProcessError", toolBroken))) ? more : []
   let index: "reserved" | "moved" = "reserved"
   let left = restarts
   while (true) {
@@ -106,7 +105,7 @@ export const run = Effect.fnUntraced(function* (
     const follower = yield* JoinPlan.isMatroska(join.container) ? followed(joining) : Effect.undefined
     // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
     const ended = yield* ffmpeg
-      .run([...input, ...JoinPlan.previewArgs(join), ...once, ...JoinPlan.outputArgs(join, index), "-y", joined], {
+      .run([...input, ...JoinPlan.previewArgs(join), ...old, ...JoinPlan.outputArgs(join, index), "-y", joined], {
         cwd: folder
       })
       .pipe(
@@ -202,6 +201,7 @@ const inputOf = Effect.fnUntraced(function* (
     `concat,${formats}`
   ]
   return [
+    ...JoinPlan.inputArgs(join),
     ...listed(MediaProbe.containers),
     // Decoding times are made anew from the display times: a chunk of one or two frames has no B-frames to wait for, so
     // that its own would overlap with its neighbours'.
