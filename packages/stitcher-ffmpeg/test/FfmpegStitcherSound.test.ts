@@ -108,6 +108,20 @@ describe("the sound", () => {
     })
   )
 
+  it.live.each(["aac", "ac3", "libmp3lame", "libopus", "libvorbis", "flac"])(
+    "begins with the picture in Matroska, whatever the encoder puts before it: %s",
+    (audioCodec) =>
+      Effect.gen(function* () {
+        const dir = yield* real.folder
+        const lengths = [20, 15, 25]
+        const files = yield* real.renderChunks(dir, lengths, { audio: real.pcm, video: real.bFrames }, "mov")
+        const output = path.join(dir, "out.mkv")
+        yield* stitch(real.request(files, lengths, output), { audioCodec })
+        const whole = (yield* Effect.forEach(files, real.decodedFrames)).flat()
+        assert.deepStrictEqual(yield* real.decodedFrames(output), whole)
+      })
+  )
+
   it.live("does not drift where chunks are cut between samples", () =>
     Effect.gen(function* () {
       const dir = yield* real.folder
