@@ -108,6 +108,38 @@ describe("the sound", () => {
     })
   )
 
+  it.live.each([
+    ["webm", 1, true],
+    ["webm", 0, true],
+    ["webm", 2, false],
+    ["mkv", 1, true]
+  ] as const)(
+    "may be missing in a chunk of Matroska, whose picture begins earlier then: .%s, the chunk %i, incremental %s",
+    ([extension, silent, incremental]) =>
+      Effect.gen(function* () {
+        const dir = yield* real.folder
+        const lengths = [20, 15, 25]
+        const video = "-c:v libvpx -deadline realtime -cpu-used 8".split(" ")
+        const piece = { audio: ["-c:a", "libopus"], video, heard: "0.5*sin(2*PI*1000*t)" }
+        const files = yield* real.renderChunks(dir, lengths, piece, extension)
+        const mute = files[silent] ?? ""
+        yield* real.ffmpeg("-i", mute, "-an", "-c", "copy", `${mute}.mute.${extension}`)
+        yield* Effect.promise(() => fs.rename(`${mute}.mute.${extension}`, mute))
+        const output = path.join(dir, `out.${extension}`)
+        yield* stitch(real.request(files, lengths, output), { incremental })
+        const whole = (yield* Effect.forEach(files, real.decodedFrames)).flat()
+        assert.deepStrictEqual(yield* real.decodedFrames(output), whole)
+        const starts = [0, 20, 35, 60].map((frame) => frame * 1600)
+        const [from = 0, to = 0] = starts.slice(silent)
+        const levels = real.loudness(yield* real.decodedSamples(output), 480)
+        for (const [index, level] of levels.entries()) {
+          const at = index * 480
+          if (at > from + 1500 && at < to - 1500) assert.isBelow(level, -60, `${at}`)
+          else if ((at < from - 1500 || at > to + 1500) && at > 1500 && at < 94_000) assert.isAbove(level, -20, `${at}`)
+        }
+      })
+  )
+
   it.live.each(["aac", "ac3", "libmp3lame", "libopus", "libvorbis", "flac"])(
     "begins with the picture in Matroska, whatever the encoder puts before it: %s",
     (audioCodec) =>

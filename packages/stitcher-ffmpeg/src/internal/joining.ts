@@ -185,9 +185,10 @@ const inputOf = Effect.fnUntraced(function* (
     workFolder.writing(output, () => fs.writeFile(path.join(joining.folder, name), content))
   yield* list(
     "chunks.ffconcat",
-    JoinPlan.concatList(join, (index) =>
-      isServed(index) ? `${url}${index}` : path.basename(landed.values[index]?.file ?? "")
-    )
+    JoinPlan.concatList(join, (index) => {
+      const one = landed.values[index]
+      return one === undefined || isServed(index) ? `${url}${index}` : path.basename(pictureOf(one).file)
+    })
   )
   if (assembled !== undefined) {
     const seconds = FrameRate.microseconds(join.frames, join.rate) / 1_000_000
@@ -213,6 +214,9 @@ const inputOf = Effect.fnUntraced(function* (
   ]
 })
 
+/** The file that a chunk's picture is joined from. */
+const pictureOf = ({ bytes, file, picture }: Landed) => picture ?? { bytes, file }
+
 /** What the server has under a name: a chunk by its place, or the sound of all. */
 const resource = (
   { ffmpeg, folder, landed }: Joining,
@@ -228,7 +232,9 @@ const resource = (
   }
   const index = /^\d+$/.test(name) ? Number(name) : join.frameCounts.length
   if (index >= join.frameCounts.length) return Effect.succeedNone
-  return Effect.map(landed.at(index), ({ bytes, chunk, file, remote }) => {
+  return Effect.map(landed.at(index), (one) => {
+    const { chunk, remote } = one
+    const { bytes, file } = pictureOf(one)
     const onLost = (found: string) =>
       Effect.asVoid(Deferred.fail(lost, remoteChunk.failure({ ...chunk.output, bytes }, found)))
     if (remote === undefined) return Option.some({ _tag: "File", path: file, bytes, onLost })
