@@ -87,6 +87,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         yield* AudioTracks.check(ffmpeg, options?.audioTracks ?? [])
         const known = request.frameCounts === undefined ? yield* collected(request) : told(request, request.frameCounts)
         yield* JoinPlan.checkCounts(request, known.frameCounts)
+        if (options?.manifest !== undefined) yield* StitchManifest.checkPlace(options.manifest, request.output)
         const isSequence = JoinPlan.isSequence(target.container)
         const folder = yield* workFolder.make(request.output, isSequence ? "folder" : "file")
         const { preview } = options ?? {}
