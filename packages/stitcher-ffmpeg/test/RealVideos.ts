@@ -6,11 +6,17 @@ import { path as ffprobePath } from "@ffprobe-installer/ffprobe"
 import type { ChunkOutput, StitchRequest } from "@helios-infra/core/VideoStitcher"
 import { Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
-import { execFile } from "node:child_process"
+import { execFile, execFileSync } from "node:child_process"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { env } from "node:process"
+
+/** ffmpeg's options that keep frames where they are: builds before 5.1 know one, those from 9 on the other. */
+export const frameMode = (mode: "passthrough" | "vfr"): ReadonlyArray<string> => {
+  const help = execFileSync(ffmpegPath, ["-hide_banner", "-h", "long"], { encoding: "utf8", stdio: "pipe" })
+  return [help.includes("-fps_mode") ? "-fps_mode" : "-vsync", mode]
+}
 
 /** The 2018 build, unless the suite is to be run with another one. */
 export const ffmpegPath = env["HELIOS_TEST_FFMPEG"] ?? installed
@@ -115,7 +121,7 @@ export const render = (file: string, piece: Piece): Effect.Effect<string> => {
       ? []
       : ["-af", `atrim=start_sample=${sample(from)}:end_sample=${end},asetpts=PTS-STARTPTS`, ...audio]),
     // ffmpeg 7 takes the rate behind `setpts` for unknown, and would make 25 frames per second of it.
-    ...(video.includes("-vsync") ? [] : ["-r", fps]),
+    ...(video.includes("vfr") ? [] : ["-r", fps]),
     ...video,
     `file:${file}`
   ).pipe(Effect.as(file))
