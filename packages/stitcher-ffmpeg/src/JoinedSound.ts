@@ -117,7 +117,7 @@ export const refusal = (
   const most = declared[track.codec]
   return most !== undefined && over < most
     ? undefined
-    : `their ${track.codec} sound does not say where it begins, and would click at every seam: render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv), or with AAC as .mp4 or .mov`
+    : `their ${track.codec} sound does not say where it begins, and would click at every seam: render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv), or with AAC as .mp4 or .mov that is not fragmented`
 }
 
 /** Codecs of which files declare what is before the first sample, and how many samples can be over at the end all the same. */
