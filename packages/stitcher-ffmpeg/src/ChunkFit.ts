@@ -19,6 +19,10 @@ export const maxDrift = 0.001
 /** How far from its frames the length of encoded sound can be, in samples: its blocks, and what encoders put before. */
 const encodedSlack = 4096
 
+/** {@link encodedSlack}, and a frame. */
+export const slackOf = (rate: FrameRate.FrameRate, { sampleRate }: Pick<MediaProbe.AudioTrack, "sampleRate">): number =>
+  encodedSlack + FrameGrid.unitsOf(rate, 1, sampleRate)
+
 /** Whether the sound is plain samples, which can be cut and joined anywhere. */
 export const isPcm = (audio: MediaProbe.AudioTrack): boolean => audio.codec.startsWith("pcm_")
 
@@ -101,8 +105,7 @@ const soundMisfit = (
   const exact = FrameGrid.unitsOf(rate, frameCount, audio.sampleRate)
   const found = `${audio.samples} samples of sound`
   if (!isPcm(audio)) {
-    const slack = encodedSlack + exact / frameCount
-    return Math.abs(audio.samples - exact) <= slack
+    return Math.abs(audio.samples - exact) <= slackOf(rate, audio)
       ? undefined
       : { expected: `about ${Math.round(exact)} samples of sound for ${frameCount} frames`, found }
   }

@@ -27,6 +27,11 @@ export interface Ffmpeg {
   readonly path: string
   /** Runs it without standard input. Interruption ends it. A non-zero exit code is a result, not an error. */
   readonly run: (args: ReadonlyArray<string>, options?: RunOptions) => Effect.Effect<Run, ProcessError>
+  /**
+   * Whether it is older than 5.1 (2022): it has to be told some things that later ones refuse, or do by themselves. It is
+   * asked once.
+   */
+  readonly isOld: Effect.Effect<boolean, ProcessError>
 }
 
 /** How to run it. */
@@ -95,7 +100,7 @@ export const find = Effect.fn("Ffmpeg.find")(function* (options?: Options): Effe
   for (const [source, value] of asked) {
     if (value === undefined || value === "") continue
     const found = yield* value.includes(path.sep) ? firstExecutable([path.resolve(value)]) : inPath(value)
-    if (Option.isSome(found)) return make(found.value, variables)
+    if (Option.isSome(found)) return yield* make(found.value, variables)
     return yield* new FfmpegMissing({
       fix: `${source} names ${value}, which is no executable file: correct it, or remove it to use another ffmpeg`
     })
@@ -105,7 +110,7 @@ export const find = Effect.fn("Ffmpeg.find")(function* (options?: Options): Effe
   const found = yield* firstExecutable(Option.toArray(bundled)).pipe(
     Effect.flatMap(Option.match({ onNone: () => inPath("ffmpeg"), onSome: (file) => Effect.succeedSome(file) }))
   )
-  if (Option.isSome(found)) return make(found.value, variables)
+  if (Option.isSome(found)) return yield* make(found.value, variables)
   return yield* new FfmpegMissing({
     fix:
       "there is no ffmpeg: install it (Debian, Ubuntu: apt install ffmpeg; macOS: brew install ffmpeg; " +
@@ -123,6 +128,16 @@ export const describe = (run: Run): string => {
   return run.warning === undefined ? how : `${how}: ${run.warning}`
 }
 
+/**
+ * ffmpeg's options, beside `-r`, that have each frame written once, where its timestamp puts it. Old builds go by its length
+ * otherwise; later ones refuse this, and 9 does not know it.
+ */
+export const eachFrameOnce = ({ isOld }: Pick<Ffmpeg, "isOld">): Effect.Effect<ReadonlyArray<string>, ProcessError> =>
+  Effect.map(isOld, (old) => (old ? oldEachFrameOnce : []))
+
+/** {@link eachFrameOnce}, of an old one. */
+export const oldEachFrameOnce: ReadonlyArray<string> = ["-vsync", "vfr"]
+
 /** The oldest release with all that this package asks for. */
 export const oldest = "4.1"
 
@@ -135,29 +150,45 @@ export const lacking = Effect.fnUntraced(function* (
   run: Run
 ): Effect.fn.Return<string | undefined, ProcessError> {
   const said = run.errors.find((error) =>
-    /Unrecognized option|Option \S+ not found|Unknown (?:encoder|decoder|protocol)|No such filter|not a suitable output format/.test(
+    /Unrecognized option|Option \S+ not found|Unknown (?:encoder|decoder|protocol|input format)|No such filter|Requested output format/.test(
       error
     )
   )
   if (run.exitCode === 0 || said === undefined) return undefined
   let version = "of unknown version"
-  yield* Command.run({
-    args: [ffmpeg.path, "-version"],
-    cwd: path.parse(ffmpeg.path).root,
-    env: {},
-    name: "ffmpeg",
-    onLine: (_, line) => {
-      version = /^ffmpeg version (\S+)/.exec(line)?.[1] ?? version
-    }
+  yield* ask(ffmpeg.path, ["-version"], (line) => {
+    version = /^ffmpeg version (\S+)/.exec(line)?.[1] ?? version
   })
   return `${ffmpeg.path} (${version}) cannot do what it was asked for (${said.trim()}): use ffmpeg ${oldest} or later, built with that, by the option ffmpegPath or the variable FFMPEG_PATH`
 })
 
+/** Has a program tell of itself. */
+const ask = (file: string, args: ReadonlyArray<string>, onLine: (line: string) => void) =>
+  Command.run({
+    args: [file, ...args],
+    cwd: path.parse(file).root,
+    env: {},
+    name: "ffmpeg",
+    onLine: (_, line) => onLine(line)
+  })
+
+/** Versions of builds between releases say nothing; the options that there are do. */
+const isOld = Effect.fnUntraced(function* (file: string) {
+  let isNew = false
+  yield* ask(file, ["-hide_banner", "-h", "long"], (line) => {
+    isNew ||= line.startsWith("-fps_mode")
+  })
+  return !isNew
+})
+
 const maxErrors = 20
 
-const make = (file: string, variables: Environment.Variables): Ffmpeg => ({
-  path: file,
-  run: Effect.fnUntraced(function* (args, options) {
+const make = Effect.fnUntraced(function* (file: string, variables: Environment.Variables): Effect.fn.Return<Ffmpeg> {
+  return { path: file, run: runner(file, variables), isOld: yield* Effect.cached(isOld(file)) }
+})
+
+const runner = (file: string, variables: Environment.Variables): Ffmpeg["run"] =>
+  Effect.fnUntraced(function* (args, options) {
     const errors: Array<string> = []
     let warning: string | undefined
     const ended = yield* Command.run({
@@ -179,7 +210,6 @@ const make = (file: string, variables: Environment.Variables): Ffmpeg => ({
     })
     return { exitCode: ended.exitCode, errors, warning }
   })
-})
 
 const firstExecutable = (candidates: ReadonlyArray<string>): Effect.Effect<Option.Option<string>> =>
   Effect.findFirst(candidates, (file) =>

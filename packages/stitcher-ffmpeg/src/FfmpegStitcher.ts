@@ -32,6 +32,7 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import * as AudioTracks from "./AudioTracks.ts"
 import * as Ffmpeg from "./Ffmpeg.ts"
+import * as alignment from "./internal/alignment.ts"
 import * as chunkReading from "./internal/chunkReading.ts"
 import * as fileHash from "./internal/fileHash.ts"
 import * as gate from "./internal/gate.ts"
@@ -86,6 +87,7 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         yield* AudioTracks.check(ffmpeg, options?.audioTracks ?? [])
         const known = request.frameCounts === undefined ? yield* collected(request) : told(request, request.frameCounts)
         yield* JoinPlan.checkCounts(request, known.frameCounts)
+        if (options?.manifest !== undefined) yield* StitchManifest.checkPlace(options.manifest, request.output)
         const isSequence = JoinPlan.isSequence(target.container)
         const folder = yield* workFolder.make(request.output, isSequence ? "folder" : "file")
         const { preview } = options ?? {}
@@ -110,9 +112,9 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
             { ffmpeg, folder, target, workspace, hashes: options?.manifest !== undefined, reencode: options?.reencode },
             { ...known.request, inputs: outputs },
             (one) =>
-              Effect.andThen(
-                plans.take(one.chunk),
-                Effect.sync(() => landed.open(one.chunk.output.index, one))
+              plans.take(one.chunk).pipe(
+                Effect.flatMap((join) => alignment.align(ffmpeg, join, one)),
+                Effect.map((aligned) => landed.open(one.chunk.output.index, aligned))
               )
           )
           .pipe(
@@ -211,7 +213,7 @@ const makePlans = (frameCounts: ReadonlyArray<number>, target: JoinPlan.Target, 
   let current: JoinPlan.Join | undefined
   let version = 0
 
-  const take = Effect.fnUntraced(function* (chunk: JoinPlan.Chunk): Effect.fn.Return<void, StitchError> {
+  const take = Effect.fnUntraced(function* (chunk: JoinPlan.Chunk): Effect.fn.Return<JoinPlan.Join, StitchError> {
     const { chunkId, frameCount, index } = chunk.output
     const asked = frameCounts[index]
     if (frameCount !== asked) {
@@ -227,6 +229,7 @@ const makePlans = (frameCounts: ReadonlyArray<number>, target: JoinPlan.Target, 
     const changed = current === undefined || next.sound !== current.sound
     current = next
     if (changed) versions.open(version++, next)
+    return next
   })
 
   /** Joins by the first version, and from the start by a later one when there is one; gives that which it ended with, and what came of it. */

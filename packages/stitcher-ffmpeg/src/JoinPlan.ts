@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as path from "node:path"
 import * as ChunkFit from "./ChunkFit.ts"
+import * as Ffmpeg from "./Ffmpeg.ts"
 import * as FrameGrid from "./FrameGrid.ts"
 import { cannotJoin, failWith } from "./internal/stitchFailure.ts"
 import * as JoinedSound from "./JoinedSound.ts"
@@ -64,7 +65,7 @@ export interface Drawn {
 /** A chunk that was read, and is what the job file says of it. */
 export interface Chunk {
   readonly output: ChunkOutput
-  /** Its picture, without the frames' times: these are on the grid, from `start` (in seconds) on. */
+  /** Its picture, without the frames' times: these are on the grid, from `start` (in seconds, as its file counts) on. */
   readonly video: Omit<MediaProbe.VideoTrack, "timestamps"> & { readonly start: number }
   readonly audio: MediaProbe.AudioTrack | undefined
   readonly format: VideoFormat.VideoFormat
@@ -139,7 +140,9 @@ export const chunkOf = (
   const { audio } = media
   if (media.video === undefined) return Effect.die("a chunk without video fits nothing")
   const { timestamps, ...picture } = media.video
-  const start = ((timestamps[0] ?? 0) * picture.tick.numerator) / picture.tick.denominator
+  const tick = picture.tick.numerator / picture.tick.denominator
+  // What was read counts from where the file starts, rounded to a tick.
+  const start = Math.round((timestamps[0] ?? 0) + media.start / tick) * tick
   const video = { ...picture, start }
   // Its rate is known to be the job's; coarse timestamps alone might not tell.
   const { fps: __, ...format } = MediaProbe.formatOf(media)
@@ -239,7 +242,8 @@ export const complete = (join: Join, chunks: ReadonlyArray<Chunk>): JoinPlan => 
  * so that nothing adds up.
  *
  * A chunk counts from its first packet, which is one of sound where an encoder puts something before the first sample.
- * Sound that is not read from the chunks must not move their picture: there, each counts from where its picture begins.
+ * Sound that is not read from the chunks must not move their picture: there, each counts from where its picture begins, and
+ * `inputArgs` keep what comes of that.
  */
 export const concatList = ({ first, frameCounts, rate, sound }: Join, files: (index: number) => string): string => {
   const lines = ["ffconcat version 1.0"]
@@ -253,6 +257,12 @@ export const concatList = ({ first, frameCounts, rate, sound }: Join, files: (in
   }
   return `${lines.join("\n")}\n`
 }
+
+/**
+ * ffmpeg's options before the inputs. By itself it counts from the first packet that it finds, one of the chunks' own sound
+ * among them, though that is read from elsewhere.
+ */
+export const inputArgs = ({ sound }: Join): ReadonlyArray<string> => (sound?.from === "assembled" ? ["-copyts"] : [])
 
 /**
  * ffmpeg's options for the output, to stand before its name. With `"reserved"`, room for an index in front is left before
@@ -272,6 +282,17 @@ export const outputArgs = (join: Join, index: "reserved" | "moved" = "reserved")
   ]
 }
 
+/**
+ * More of ffmpeg's options for the output, of one that is old (`Ffmpeg.isOld`). It would move what it writes into Matroska
+ * when it finds something that begins too early, and not what it has written before.
+ */
+export const oldOutputArgs = ({ container, sound }: Join): ReadonlyArray<string> => {
+  if (isSequence(container)) return Ffmpeg.oldEachFrameOnce
+  if (!isMatroska(container) || sound === undefined || sound.delay === 0) return []
+  const milliseconds = Math.round((sound.delay * 1000) / sound.track.sampleRate)
+  return ["-output_ts_offset", (milliseconds / 1000).toFixed(3)]
+}
+
 /** ffmpeg's second output, with its name; nothing where no preview is asked for. */
 export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<string> =>
   options?.preview === undefined
@@ -287,13 +308,7 @@ export const previewArgs = ({ first, options, sound }: Join): ReadonlyArray<stri
 // Frames are where their number puts them, so that none is dropped or doubled for a time that was rounded.
 const drawnArgs = ({ args, isSequence }: Drawn, { rate }: Join): ReadonlyArray<string> =>
   isSequence
-    ? [
-        "-vf",
-        `settb=${rate.denominator}/${rate.numerator},setpts=N`,
-        ..."-vsync vfr -r".split(" "),
-        FrameRate.format(rate),
-        ...args
-      ]
+    ? ["-vf", `settb=${rate.denominator}/${rate.numerator},setpts=N`, "-r", FrameRate.format(rate), ...args]
     : args
 
 /** The names of pictures in a folder, as ffmpeg writes them. The first is 0. */

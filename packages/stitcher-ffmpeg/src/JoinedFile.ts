@@ -143,10 +143,13 @@ const soundMisfit = (audio: MediaProbe.AudioTrack, { sound }: JoinPlan.JoinPlan)
   // An encoder may know other rates than that of the chunks.
   const scale = audio.sampleRate / sound.track.sampleRate
   const [samples, tolerance] = [Math.round(sound.samples * scale), Math.ceil(sound.tolerance * scale)]
-  return audio.samples >= samples - Math.min(tolerance, 1) && audio.samples <= samples + tolerance
+  // Copied sound is as long as it was accepted to be; nothing was cut or filled.
+  const isCopied = sound.from === "copied"
+  const fewer = isCopied ? tolerance : Math.min(tolerance, 1)
+  return audio.samples >= samples - fewer && audio.samples <= samples + tolerance
     ? undefined
     : {
-        expected: `${samples} samples${tolerance === 0 ? "" : ` (and ${tolerance} over at most)`}`,
+        expected: `${samples} samples${tolerance === 0 ? "" : ` (and ${tolerance} over${isCopied ? ", or too few," : ""} at most)`}`,
         found: `${audio.samples} samples`
       }
 }

@@ -46,7 +46,7 @@ export interface JoinedSound {
   /** ffmpeg's name of the encoder, or `"copy"`. */
   readonly codec: string
   readonly bitrate: string | undefined
-  /** How many samples it should have, and how many more it can have. */
+  /** How many samples it should have, and how many more it can have: as many fewer, where it is copied. */
   readonly samples: number
   readonly tolerance: number
   /** How many samples can be before the first of them, which is heard with the first frame. */
@@ -65,7 +65,13 @@ export const of = (video: Video, track: MediaProbe.AudioTrack | undefined): Join
   const made = assembled(video, track)
   return tracks.length > 0
     ? { ...made, from: "joined" }
-    : { ...made, from: "copied", codec: "copy", bitrate: undefined, tolerance: largestBlock }
+    : {
+        ...made,
+        from: "copied",
+        codec: "copy",
+        bitrate: undefined,
+        tolerance: Math.ceil(ChunkFit.slackOf(video.rate, track))
+      }
 }
 
 /** What tracks are made like where no chunk has sound. */
@@ -83,7 +89,8 @@ export const assembled = ({ container, frames, options, rate }: Video, track: Me
   const own = ChunkFit.isPcm(track) ? track.codec : (encoders[track.codec] ?? "pcm_s16le")
   const codec = options?.audioCodec ?? container.audioCodec ?? own
   const isPlain = codec.startsWith("pcm_")
-  const delay = container.extension === "mkv" || container.extension === "webm" ? (delayOf[codec] ?? 0) : 0
+  const isMatroska = container.extension === "mkv" || container.extension === "webm"
+  const delay = isMatroska && !isPlain ? (delayOf[codec] ?? largestDelay) : 0
   return {
     from: "assembled",
     track,
@@ -110,7 +117,7 @@ export const refusal = (
   const most = declared[track.codec]
   return most !== undefined && over < most
     ? undefined
-    : `their ${track.codec} sound does not say where it begins, and would click at every seam: render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv), or with AAC as .mp4 or .mov`
+    : `their ${track.codec} sound does not say where it begins, and would click at every seam: render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv), or with AAC as .mp4 or .mov that is not fragmented`
 }
 
 /** Codecs of which files declare what is before the first sample, and how many samples can be over at the end all the same. */
@@ -189,7 +196,16 @@ const blockOf: Readonly<Record<string, number>> = { aac: 1024, flac: 0, alac: 0 
 const largestBlock = 4096
 
 /** What encoders put before the first sample, which Matroska moves the picture for, and old builds do not declare there. */
-const delayOf: Readonly<Record<string, number>> = { aac: 1024, libmp3lame: 1105, libopus: 312 }
+const delayOf: Readonly<Record<string, number>> = {
+  aac: 1024,
+  alac: 0,
+  flac: 0,
+  libmp3lame: 1105,
+  libopus: 312,
+  libvorbis: 128
+}
+/** The most of those that are not known here: macOS's AAC has 2112. */
+const largestDelay = 2112
 
 /** How many samples a packet has, for the codecs that it is known of. */
 const packetOf: Readonly<Record<string, number>> = { aac: 1024, copy: 1024, libmp3lame: 1152 }

@@ -129,14 +129,15 @@ export const probe = Effect.fn("MediaProbe.probe")(function* (
 })
 
 /**
- * Reads what the header and the first packets of a file say: its streams, however long they are. It has one frame and one
- * packet of sound.
+ * Reads what the header and the first packets of a file say: its streams, however long they are. It has frames and sound of
+ * the first half second.
  */
 export const probeHeader = Effect.fn("MediaProbe.probeHeader")(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   path: string
 ): Effect.fn.Return<Media, MediaUnreadable | ProcessError> {
-  return yield* probeAt(ffmpeg, path, "packets", ["-frames:v", "1", "-frames:a", "1"])
+  // By length, not by number: new builds end all streams with the first that has its number.
+  return yield* probeAt(ffmpeg, path, "packets", ["-t", "0.5"])
 })
 
 const probeAt = Effect.fnUntraced(function* (

@@ -49,6 +49,7 @@ export const run = Effect.fn("Reencode.run")(function* (
   // Matroska counts milliseconds, and takes what .mov does not.
   const isMov = !codec.startsWith("libvpx")
   const encoded = `${name}.${isMov ? "mov" : "mkv"}`
+  const once = yield* Ffmpeg.eachFrameOnce(ffmpeg).pipe(Effect.catchTag("ProcessError", toolBroken))
   const ended = yield* ffmpeg
     .run([
       ...input,
@@ -57,7 +58,8 @@ export const run = Effect.fn("Reencode.run")(function* (
       "-vf",
       `settb=${rate.denominator}/${rate.numerator},setpts=N`,
       // Not doubled either, for a length that says otherwise.
-      ..."-vsync vfr -r".split(" "),
+      ...once,
+      "-r",
       FrameRate.format(rate),
       "-c:v",
       codec,

@@ -154,6 +154,17 @@ export const make = ({ bytes, files, media, plan, request, sha256 }: Source): St
   }
 }
 
+/** Fails with `OutputUnwritable` where a manifest cannot be: better before the first chunk than behind the last one. */
+export const checkPlace = (file: string, output: string): Effect.Effect<void, StitchError> => {
+  const target = path.resolve(file)
+  const unwritable = (detail: string) =>
+    failWith(new OutputUnwritable({ path: target, detail: `the manifest: ${detail}` }))
+  if (target === path.resolve(output)) return unwritable("the joined file has that name: choose another one")
+  return Effect.tryPromise(() => fs.access(path.dirname(target), fs.constants.W_OK)).pipe(
+    Effect.catch(({ cause }) => unwritable(String(cause)))
+  )
+}
+
 /** Writes a manifest, whole or not at all; fails with `OutputUnwritable`. */
 export const write = Effect.fnUntraced(function* (
   file: string,

@@ -117,6 +117,49 @@ describe("running ffmpeg", () => {
     })
   )
 
+  it.live("asks it once whether it is old, and needs to be told to write each frame once", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const told = (name: string, options: string) =>
+        Effect.gen(function* () {
+          const file = path.join(dir, name)
+          const script = `#!/bin/sh\necho "$@" >> '${file}.asked'\nprintf '%s\\n' ${options}\n`
+          yield* Effect.promise(() => fs.writeFile(file, script, { mode: 0o755 }))
+          const ffmpeg = yield* Ffmpeg.find({ ffmpegPath: file })
+          const found = yield* Ffmpeg.eachFrameOnce(ffmpeg)
+          assert.strictEqual(yield* ffmpeg.isOld, found.length > 0)
+          assert.lengthOf((yield* Effect.promise(() => fs.readFile(`${file}.asked`, "utf8"))).trim().split("\n"), 1)
+          return found
+        })
+      assert.deepStrictEqual(yield* told("4.1", "'-vsync   video sync method'"), ["-vsync", "vfr"])
+      assert.deepStrictEqual(yield* told("5.1", "'-vsync   deprecated, use -fps_mode' '-fps_mode   set mode'"), [])
+      assert.deepStrictEqual(yield* told("9", "'-fps_mode[:<stream_spec>]  set mode'"), [])
+      // The one of the tests takes what it says that it needs.
+      const ffmpeg = yield* Ffmpeg.find({ ffmpegPath: real.ffmpegPath })
+      const twelve = "-f lavfi -i testsrc2=s=16x16:r=30:d=0.4 -vf settb=1/30,setpts=N -r 30".split(" ")
+      const run = yield* ffmpeg.run([...twelve, ...(yield* Ffmpeg.eachFrameOnce(ffmpeg)), "-f", "null", "-"])
+      assert.deepStrictEqual({ ...run, warning: undefined }, { exitCode: 0, errors: [], warning: undefined })
+    })
+  )
+
+  it.live("says what it lacks, however it calls that", () =>
+    Effect.gen(function* () {
+      const ffmpeg = yield* Ffmpeg.find({ ffmpegPath: real.ffmpegPath })
+      const picture = "-f lavfi -i testsrc2=s=16x16:d=0.1".split(" ")
+      for (const [args, what] of [
+        [[...picture, "-no_such_option", "1", "-f", "null", "-"], "no_such_option"],
+        [[...picture, "-c:v", "no_such_encoder", "-f", "null", "-"], "no_such_encoder"],
+        [[...picture, "-vf", "no_such_filter", "-f", "null", "-"], "no_such_filter"],
+        [[...picture, "-f", "no_such_format", "-"], "no_such_format"],
+        [["-f", "no_such_input", "-i", "x", "-f", "null", "-"], "no_such_input"]
+      ] as const) {
+        const lacking = yield* Ffmpeg.lacking(ffmpeg, yield* ffmpeg.run(args))
+        assert.include(lacking, what)
+        assert.match(lacking ?? "", /\(\S+\) cannot do .*: use ffmpeg 4\.1 or later/)
+      }
+    })
+  )
+
   it.live("hands it no more of our environment than programs need", () =>
     Effect.gen(function* () {
       const dir = yield* real.folder

@@ -155,7 +155,7 @@ describe("a bad chunk", () => {
         real.render(file, {
           from: 0,
           to: 0,
-          video: ["-vf", "trim=end_frame=30,setpts='if(lt(N,10),N,N+3)/30/TB'", "-vsync", "vfr", ...real.x264]
+          video: ["-vf", "trim=end_frame=30,setpts='if(lt(N,10),N,N+3)/30/TB'", ...real.frameMode("vfr"), ...real.x264]
         }),
       /found a variable frame rate/
     ],

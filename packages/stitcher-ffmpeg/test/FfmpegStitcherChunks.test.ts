@@ -92,7 +92,7 @@ describe("chunks that are not what they should be", () => {
         real.render(file, {
           from: 0,
           to: 0,
-          video: ["-vf", "trim=end_frame=30,setpts='if(lt(N,10),N,N+3)/30/TB'", "-vsync", "vfr", ...real.x264]
+          video: ["-vf", "trim=end_frame=30,setpts='if(lt(N,10),N,N+3)/30/TB'", ...real.frameMode("vfr"), ...real.x264]
         }),
       "ChunkInvalid",
       /found a variable frame rate/

@@ -8,8 +8,10 @@ import { assertReason, failure, stitch } from "./Stitching.ts"
 
 /** The pictures of a file in gray, 64x64. */
 const gray = (...input: ReadonlyArray<string>) =>
-  Effect.map(real.ffmpeg(...input, ..."-map 0:v -vsync passthrough -f rawvideo -pix_fmt gray -".split(" ")), (bytes) =>
-    Array.from({ length: bytes.length / 4096 }, (_, index) => bytes.subarray(index * 4096, (index + 1) * 4096))
+  Effect.map(
+    real.ffmpeg(...input, ...real.frameMode("passthrough"), ..."-map 0:v -f rawvideo -pix_fmt gray -".split(" ")),
+    (bytes) =>
+      Array.from({ length: bytes.length / 4096 }, (_, index) => bytes.subarray(index * 4096, (index + 1) * 4096))
   )
 
 const distance = (a: Buffer | undefined, b: Buffer) =>
@@ -140,7 +142,7 @@ const renderPictures = (
     yield* real.ffmpeg(
       ..."-f lavfi -i testsrc2=s=64x64:r=30".split(" "),
       ...picture,
-      ..."-f image2 -start_number".split(" "),
+      ..."-r 30 -f image2 -start_number".split(" "),
       `${start}`,
       `file:${where}`
     )

@@ -64,37 +64,93 @@ describe("the sound", () => {
     })
   )
 
+  const aac = ["-c:a", "aac"]
+  const opus = "-c:a libopus -strict -2".split(" ")
   it.live.each([
-    ["mp4", ["-c:a", "aac"], 3],
-    ["mov", ["-c:a", "aac"], 3],
-    ["mkv", ["-c:a", "aac"], 3],
-    ["mp4", real.pcm, 3],
-    ["mp4", ["-c:a", "aac"], 1],
-    ["mp4", ["-c:a", "aac"], 0],
-    ["mkv", ["-c:a", "aac"], 0]
+    ["mp4", aac, 3, real.x264],
+    ["mov", aac, 3, real.x264],
+    ["mkv", aac, 3, real.x264],
+    ["mp4", real.pcm, 3, real.x264],
+    ["mp4", opus, 3, real.x264],
+    ["mp4", aac, 1, real.x264],
+    ["mp4", aac, 0, real.x264],
+    ["mkv", aac, 0, real.x264],
+    // With B-frames, ffmpeg finds packets of the chunks' own sound that are before the first one of the picture.
+    ["mp4", aac, 3, real.bFrames],
+    ["mkv", aac, 3, real.bFrames],
+    ["mp4", aac, 0, real.bFrames],
+    ["mkv", aac, 1, real.bFrames]
+  ] as const)("begins with the picture: .%s from %s, silent in the chunk %i, %s", ([extension, audio, silent, video]) =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const lengths = [20, 15, 25]
+      const piece = { audio, video, heard: "0.5*sin(2*PI*1000*t)" }
+      const from = audio === opus ? "mp4" : "mov"
+      const files = yield* real.renderChunks(dir, lengths, piece, from)
+      // The sound of one is lost, unless it is the third of two.
+      const mute = files[silent]
+      if (mute !== undefined) {
+        yield* real.ffmpeg("-i", mute, "-an", "-c", "copy", `${mute}.mov`)
+        yield* Effect.promise(() => fs.rename(`${mute}.mov`, mute))
+      }
+      const output = path.join(dir, `out.${extension}`)
+      yield* stitch(real.request(files, lengths, output))
+      const whole = (yield* Effect.forEach(files, real.decodedFrames)).flat()
+      assert.deepStrictEqual(yield* real.decodedFrames(output), whole)
+      const [picture] = yield* real.ffprobe(output)
+      // With the picture's first frame, as players show it, comes the first sample, whatever is before it in the file.
+      const start = Math.round(Number(picture?.["start_time"]) * 48_000)
+      assert.isAtMost(start, extension === "mkv" ? 1024 : 0)
+      const samples = yield* real.decodedSamples(output)
+      const heard = real.loudness(samples, 480).findIndex((level) => level > -20) * 480
+      const expected = start + (silent === 0 ? 32_000 : 0)
+      assert.closeTo(heard, expected, 1024)
+    })
+  )
+
+  it.live.each([
+    ["webm", 1, true],
+    ["webm", 0, true],
+    ["webm", 2, false],
+    ["mkv", 1, true]
   ] as const)(
-    "begins with the picture: .%s from %s, silent but for the chunks from %i on",
-    ([extension, audio, silent]) =>
+    "may be missing in a chunk of Matroska, whose picture begins earlier then: .%s, the chunk %i, incremental %s",
+    ([extension, silent, incremental]) =>
       Effect.gen(function* () {
         const dir = yield* real.folder
         const lengths = [20, 15, 25]
-        const files = yield* real.renderChunks(dir, lengths, { audio, heard: "0.5*sin(2*PI*1000*t)" }, "mov")
-        // The sound of one is lost, unless it is the third of two.
-        const mute = files[silent]
-        if (mute !== undefined) {
-          yield* real.ffmpeg("-i", mute, "-an", "-c", "copy", `${mute}.mov`)
-          yield* Effect.promise(() => fs.rename(`${mute}.mov`, mute))
-        }
+        const video = "-c:v libvpx -deadline realtime -cpu-used 8".split(" ")
+        const piece = { audio: ["-c:a", "libopus"], video, heard: "0.5*sin(2*PI*1000*t)" }
+        const files = yield* real.renderChunks(dir, lengths, piece, extension)
+        const mute = files[silent] ?? ""
+        yield* real.ffmpeg("-i", mute, "-an", "-c", "copy", `${mute}.mute.${extension}`)
+        yield* Effect.promise(() => fs.rename(`${mute}.mute.${extension}`, mute))
         const output = path.join(dir, `out.${extension}`)
-        yield* stitch(real.request(files, lengths, output))
-        const [picture] = yield* real.ffprobe(output)
-        // With the picture's first frame, as players show it, comes the first sample, whatever is before it in the file.
-        const start = Math.round(Number(picture?.["start_time"]) * 48_000)
-        assert.isAtMost(start, extension === "mkv" ? 1024 : 0)
-        const samples = yield* real.decodedSamples(output)
-        const heard = real.loudness(samples, 480).findIndex((level) => level > -20) * 480
-        const expected = start + (silent === 0 ? 32_000 : 0)
-        assert.closeTo(heard, expected, 1024)
+        yield* stitch(real.request(files, lengths, output), { incremental })
+        const whole = (yield* Effect.forEach(files, real.decodedFrames)).flat()
+        assert.deepStrictEqual(yield* real.decodedFrames(output), whole)
+        const starts = [0, 20, 35, 60].map((frame) => frame * 1600)
+        const [from = 0, to = 0] = starts.slice(silent)
+        const levels = real.loudness(yield* real.decodedSamples(output), 480)
+        for (const [index, level] of levels.entries()) {
+          const at = index * 480
+          if (at > from + 1500 && at < to - 1500) assert.isBelow(level, -60, `${at}`)
+          else if ((at < from - 1500 || at > to + 1500) && at > 1500 && at < 94_000) assert.isAbove(level, -20, `${at}`)
+        }
+      })
+  )
+
+  it.live.each(["aac", "ac3", "libmp3lame", "libopus", "libvorbis", "flac"])(
+    "begins with the picture in Matroska, whatever the encoder puts before it: %s",
+    (audioCodec) =>
+      Effect.gen(function* () {
+        const dir = yield* real.folder
+        const lengths = [20, 15, 25]
+        const files = yield* real.renderChunks(dir, lengths, { audio: real.pcm, video: real.bFrames }, "mov")
+        const output = path.join(dir, "out.mkv")
+        yield* stitch(real.request(files, lengths, output), { audioCodec })
+        const whole = (yield* Effect.forEach(files, real.decodedFrames)).flat()
+        assert.deepStrictEqual(yield* real.decodedFrames(output), whole)
       })
   )
 

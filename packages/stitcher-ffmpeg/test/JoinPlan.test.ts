@@ -125,6 +125,37 @@ describe("chunks that fit together", () => {
       )
     })
   )
+
+  it.effect("count from where their picture begins in its file, when their sound comes from elsewhere", () =>
+    Effect.gen(function* () {
+      // An encoder's 1024 samples before the first one, which ffmpeg counts from, in ticks.
+      const timestamps = read.grid(30).map((at) => at + 328)
+      const aac = {
+        ...read.media({ video: { timestamps }, sound: { codec: "aac", start: 1024, samples: 48_000 } }),
+        start: -0.021333
+      }
+      const made = yield* plan([aac, aac], "/out.mkv")
+      assert.strictEqual(made.sound?.from, "assembled")
+      assert.include(JoinPlan.concatList(made, String), "inpoint 0.000000\n")
+      assert.deepStrictEqual(JoinPlan.inputArgs(made), ["-copyts"])
+      assert.deepStrictEqual(JoinPlan.inputArgs(yield* plan([read.media({ sound: {} })])), [])
+    })
+  )
+
+  it.effect(
+    "are moved as a whole by an old ffmpeg, where Matroska gets what encoders put before the first sample",
+    () =>
+      Effect.gen(function* () {
+        const old = (output: string, options?: JoinPlan.Options) =>
+          Effect.map(
+            plan([read.media({ sound: {} }), read.media({ sound: {} })], output, options),
+            JoinPlan.oldOutputArgs
+          )
+        assert.deepStrictEqual(yield* old("/out.mkv", { audioCodec: "aac" }), ["-output_ts_offset", "0.021"])
+        assert.deepStrictEqual(yield* old("/out.mkv"), [])
+        assert.deepStrictEqual(yield* old("/out.mp4"), [])
+      })
+  )
 })
 
 describe("chunks that do not fit together", () => {

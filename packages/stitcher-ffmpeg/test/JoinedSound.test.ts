@@ -183,17 +183,24 @@ describe("a silent chunk among sounding ones", () => {
 })
 
 describe("encoded sound", () => {
-  it.live("of a single chunk is copied, packet by packet", () =>
-    Effect.gen(function* () {
-      const dir = yield* real.folder
-      const file = yield* real.render(path.join(dir, "one.mp4"), { from: 0, to: 30, audio: aac })
-      const output = path.join(dir, "out.mp4")
-      const stitcher = yield* real.service(VideoStitcher, FfmpegStitcher.layer({ ffmpegPath: real.ffmpegPath }))
-      yield* stitcher.stitch(real.request([file], [30], output))
-      const packets = (of: string) =>
-        Effect.map(real.ffmpeg("-i", `file:${of}`, "-map", "0:a", "-c", "copy", "-f", "md5", "-"), String)
-      assert.strictEqual(yield* packets(output), yield* packets(file))
-    })
+  it.live.each([
+    ["30", 30, 0],
+    // Where the sound ends inside a block, ffmpeg declares 16 samples too few.
+    ["30000/1001", 20, 0],
+    ["30", 30, -2000]
+  ] as const)(
+    "of a single chunk is copied, packet by packet: at %s fps, of %i frames and %i samples",
+    ([fps, to, extraSamples]) =>
+      Effect.gen(function* () {
+        const dir = yield* real.folder
+        const file = yield* real.render(path.join(dir, "one.mp4"), { from: 0, to, fps, extraSamples, audio: aac })
+        const output = path.join(dir, "out.mp4")
+        const stitcher = yield* real.service(VideoStitcher, FfmpegStitcher.layer({ ffmpegPath: real.ffmpegPath }))
+        yield* stitcher.stitch(real.request([file], [to], output, fps))
+        const packets = (of: string) =>
+          Effect.map(real.ffmpeg("-i", `file:${of}`, "-map", "0:a", "-c", "copy", "-f", "md5", "-"), String)
+        assert.strictEqual(yield* packets(output), yield* packets(file))
+      })
   )
 
   it.live.each([

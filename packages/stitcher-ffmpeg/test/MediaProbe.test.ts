@@ -48,6 +48,27 @@ describe("probe", () => {
     })
   )
 
+  it.live("has the first frame and the first sample of a header, whichever comes first", () =>
+    Effect.gen(function* () {
+      const ffmpeg = yield* find
+      const dir = yield* real.folder
+      const vp8 = "-c:v libvpx -deadline realtime -pix_fmt yuv420p".split(" ")
+      for (const [extension, video, audio] of [
+        ["webm", vp8, ["-c:a", "libopus"]],
+        ["mkv", real.x264, ["-c:a", "aac"]],
+        ["mp4", real.bFrames, ["-c:a", "aac"]],
+        ["mov", real.bFrames, real.pcm]
+      ] as const) {
+        const file = yield* real.render(path.join(dir, `a.${extension}`), { from: 0, to: 100, fps: "24", video, audio })
+        const whole = yield* MediaProbe.probe(ffmpeg, file)
+        const header = yield* MediaProbe.probeHeader(ffmpeg, file)
+        assert.strictEqual(header.video?.timestamps[0], whole.video?.timestamps[0], extension)
+        assert.strictEqual(header.audio?.start, whole.audio?.start, extension)
+        assert.isBelow(header.video?.timestamps.length ?? 100, 20, extension)
+      }
+    })
+  )
+
   it.live("counts the samples that sound decodes to, however it is encoded", () =>
     Effect.gen(function* () {
       const ffmpeg = yield* find

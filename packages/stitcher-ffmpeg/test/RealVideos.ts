@@ -6,11 +6,17 @@ import { path as ffprobePath } from "@ffprobe-installer/ffprobe"
 import type { ChunkOutput, StitchRequest } from "@helios-infra/core/VideoStitcher"
 import { Workspace, WorkspaceError } from "@helios-infra/core/Workspace"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
-import { execFile } from "node:child_process"
+import { execFile, execFileSync } from "node:child_process"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { env } from "node:process"
+
+/** ffmpeg's options that keep frames where they are: builds before 5.1 know one, those from 9 on the other. */
+export const frameMode = (mode: "passthrough" | "vfr"): ReadonlyArray<string> => {
+  const help = execFileSync(ffmpegPath, ["-hide_banner", "-h", "long"], { encoding: "utf8", stdio: "pipe" })
+  return [help.includes("-fps_mode") ? "-fps_mode" : "-vsync", mode]
+}
 
 /** The 2018 build, unless the suite is to be run with another one. */
 export const ffmpegPath = env["HELIOS_TEST_FFMPEG"] ?? installed
@@ -114,6 +120,8 @@ export const render = (file: string, piece: Piece): Effect.Effect<string> => {
     ...(audio === undefined
       ? []
       : ["-af", `atrim=start_sample=${sample(from)}:end_sample=${end},asetpts=PTS-STARTPTS`, ...audio]),
+    // ffmpeg 7 takes the rate behind `setpts` for unknown, and would make 25 frames per second of it.
+    ...(video.includes("vfr") ? [] : ["-r", fps]),
     ...video,
     `file:${file}`
   ).pipe(Effect.as(file))
@@ -193,8 +201,11 @@ export const decodedFrames = (file: string): Effect.Effect<ReadonlyArray<string>
 export const decodedPictures = (pattern: string, first: number): Effect.Effect<ReadonlyArray<string>> =>
   framesOf("-start_number", `${first}`, "-i", `file:${pattern}`)
 
+/** Static builds of 7.0 crash when they read MPEG-TS. */
+const reader = (file: string) => (file.endsWith(".ts") ? installed : ffmpegPath)
+
 const framesOf = (...input: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
-  ffmpeg(...input, "-map", "0:v", "-f", "framemd5", "-").pipe(
+  output(reader(input.at(-1) ?? ""), ["-v", "error", ...input, ..."-map 0:v -f framemd5 -".split(" ")]).pipe(
     Effect.map((text) =>
       text
         .toString()
@@ -206,7 +217,11 @@ const framesOf = (...input: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<
 
 /** The samples of the first channel, between -1 and 1. */
 export const decodedSamples = (file: string): Effect.Effect<Float32Array> =>
-  ffmpeg("-i", `file:${file}`, "-map", "0:a", "-af", "pan=mono|c0=c0", "-f", "f32le", "-").pipe(
+  output(reader(file), [
+    ..."-v error -i".split(" "),
+    `file:${file}`,
+    ..."-map 0:a -af pan=mono|c0=c0 -f f32le -".split(" ")
+  ]).pipe(
     Effect.map((bytes) => new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)))
   )
 

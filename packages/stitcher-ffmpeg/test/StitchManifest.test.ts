@@ -133,13 +133,21 @@ describe("a manifest", () => {
     })
   )
 
-  it.live("that cannot be written is an error that names it", () =>
+  it.live("that cannot be written is an error that names it, before the first chunk is there", () =>
     Effect.gen(function* () {
       const dir = yield* real.folder
-      const error = yield* Effect.flip(stitch(dir, yield* chunks(dir), undefined, path.join(dir, "nowhere/out.json")))
+      yield* chunks(dir)
+      const stitcher = yield* real.service(
+        VideoStitcher,
+        FfmpegStitcher.layer({ ffmpegPath: real.ffmpegPath, manifest: path.join(dir, "nowhere/out.json") })
+      )
+      const request = { ...real.request(["a"], [3], path.join(dir, "out.mp4")), inputs: Stream.never }
+      const error = yield* Effect.flip(stitcher.stitch(request))
       assert.strictEqual(error.reason._tag, "OutputUnwritable")
       assert.match(error.message, /nowhere\/out\.json could not be written: the manifest/)
       assert.deepStrictEqual(yield* real.listing(dir), ["part_0.mov", "part_1.mov", "part_2.mov"])
+      const same = yield* Effect.flip(stitch(dir, yield* chunks(dir), undefined, path.join(dir, "out.mp4")))
+      assert.match(same.message, /out\.mp4 could not be written: the manifest: the joined file has that name/)
     })
   )
 })

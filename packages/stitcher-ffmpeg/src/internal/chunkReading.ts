@@ -40,6 +40,8 @@ export interface Landed {
   /** What reads it, where it is elsewhere. */
   readonly remote: remoteChunk.Remote | undefined
   readonly bytes: number
+  /** A file with its picture, where that is another one. */
+  readonly picture?: { readonly file: string; readonly bytes: number }
   /** Its SHA-256 in hexadecimal; empty unless hashes are asked for. */
   readonly sha256: string
 }

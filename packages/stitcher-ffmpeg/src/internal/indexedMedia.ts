@@ -22,6 +22,8 @@ export const make = (header: MediaProbe.Media, tracks: ReadonlyArray<Track>): Me
       ? sound?.samples
       : (sound.length * audio.sampleRate) / sound.tick.denominator
   if ((audio !== undefined && samples === undefined) || (video !== undefined && picture === undefined)) return undefined
+  // Where its first frame is, only the header's own says.
+  if (video?.timestamps.length === 0) return undefined
   return {
     ...header,
     video: video && picture && videoOf(video, picture),

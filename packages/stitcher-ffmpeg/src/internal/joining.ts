@@ -96,6 +96,8 @@ export const run = Effect.fnUntraced(function* (
   const lost = yield* Deferred.make<never, StitchError>()
   const seen: Seen = { proofs: new Map() }
   const input = yield* inputOf(joining, join, lost, seen)
+  const more = JoinPlan.oldOutputArgs(join)
+  const old = more.length > 0 && (yield* ffmpeg.isOld.pipe(Effect.catchTag("ProcessError", toolBroken))) ? more : []
   let index: "reserved" | "moved" = "reserved"
   let left = restarts
   while (true) {
@@ -103,7 +105,7 @@ export const run = Effect.fnUntraced(function* (
     const follower = yield* JoinPlan.isMatroska(join.container) ? followed(joining) : Effect.undefined
     // Relative names: a folder's name can hold what ffmpeg would take for a part of a URL.
     const ended = yield* ffmpeg
-      .run([...input, ...JoinPlan.previewArgs(join), ...JoinPlan.outputArgs(join, index), "-y", joined], {
+      .run([...input, ...JoinPlan.previewArgs(join), ...old, ...JoinPlan.outputArgs(join, index), "-y", joined], {
         cwd: folder
       })
       .pipe(
@@ -183,9 +185,10 @@ const inputOf = Effect.fnUntraced(function* (
     workFolder.writing(output, () => fs.writeFile(path.join(joining.folder, name), content))
   yield* list(
     "chunks.ffconcat",
-    JoinPlan.concatList(join, (index) =>
-      isServed(index) ? `${url}${index}` : path.basename(landed.values[index]?.file ?? "")
-    )
+    JoinPlan.concatList(join, (index) => {
+      const one = landed.values[index]
+      return one === undefined || isServed(index) ? `${url}${index}` : path.basename(pictureOf(one).file)
+    })
   )
   if (assembled !== undefined) {
     const seconds = FrameRate.microseconds(join.frames, join.rate) / 1_000_000
@@ -199,6 +202,7 @@ const inputOf = Effect.fnUntraced(function* (
     `concat,${formats}`
   ]
   return [
+    ...JoinPlan.inputArgs(join),
     ...listed(MediaProbe.containers),
     // Decoding times are made anew from the display times: a chunk of one or two frames has no B-frames to wait for, so
     // that its own would overlap with its neighbours'.
@@ -209,6 +213,9 @@ const inputOf = Effect.fnUntraced(function* (
     ...tracks
   ]
 })
+
+/** The file that a chunk's picture is joined from. */
+const pictureOf = ({ bytes, file, picture }: Landed) => picture ?? { bytes, file }
 
 /** What the server has under a name: a chunk by its place, or the sound of all. */
 const resource = (
@@ -225,7 +232,9 @@ const resource = (
   }
   const index = /^\d+$/.test(name) ? Number(name) : join.frameCounts.length
   if (index >= join.frameCounts.length) return Effect.succeedNone
-  return Effect.map(landed.at(index), ({ bytes, chunk, file, remote }) => {
+  return Effect.map(landed.at(index), (one) => {
+    const { chunk, remote } = one
+    const { bytes, file } = pictureOf(one)
     const onLost = (found: string) =>
       Effect.asVoid(Deferred.fail(lost, remoteChunk.failure({ ...chunk.output, bytes }, found)))
     if (remote === undefined) return Option.some({ _tag: "File", path: file, bytes, onLost })

@@ -63,7 +63,7 @@ const counting = Effect.fnUntraced(function* (dir: string) {
   const readings = Effect.promise(async () => {
     const lines = (await fs.readFile(log, "utf8")).split("\n").filter((line) => line !== "")
     await fs.writeFile(log, "")
-    return lines.filter((line) => !line.includes("-frames:v 1 ")).length
+    return lines.filter((line) => !line.includes(" -t 0.5 ")).length
   })
   return { program, readings }
 })
