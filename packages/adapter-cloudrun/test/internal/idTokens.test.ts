@@ -158,8 +158,12 @@ describe("where tokens come from", () => {
 
   it.live("a metadata server that is down can be asked again", () =>
     Effect.gen(function* () {
-      const { metadata } = yield* CloudRunService.make()
-      yield* Effect.promise(() => metadata.close())
+      yield* CloudRunService.environment({
+        GCE_METADATA_HOST: "127.0.0.1:1", // where nobody ever listens
+        METADATA_SERVER_DETECTION: "assume-present",
+        GOOGLE_APPLICATION_CREDENTIALS: undefined,
+        HOME: "/nonexistent"
+      })
       const reason = yield* Effect.flip(ask(idTokens.fromEnvironment))
       assert.strictEqual(reason._tag, "Transport")
       assert.match(reason.message, /no ID token came/)
