@@ -457,6 +457,6 @@ const checkSound = (
   const refusal =
     audio === undefined || frameCounts.length === 1
       ? undefined
-      : JoinedSound.refusal({ rate }, audio, output.frameCount)
+      : JoinedSound.refusal({ rate }, audio, output.frameCount, output.index + 1 === frameCounts.length)
   return refusal === undefined ? Effect.void : cannotJoin(refusal, output.chunkId)
 }

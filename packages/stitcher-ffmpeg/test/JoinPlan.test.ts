@@ -298,6 +298,19 @@ describe("the sound", () => {
     })
   )
 
+  it.effect("that ends early is refused, unless nobody hears that: it is short, or there is no seam behind it", () =>
+    Effect.gen(function* () {
+      const of = (samples: number) => read.media({ sound: { codec: "aac", samples } })
+      const [whole, early, nearly] = [of(48_640), of(47_552), of(47_904)]
+      const text = /aac sound ends 9\.3 ms before the picture, .* at every seam.*-t/
+      assertReason(yield* refusal([whole, early, whole]), "CannotJoin", 11, text)
+      assertReason(yield* refusal([early, whole]), "CannotJoin", 10, text)
+      yield* plan([whole, nearly, whole])
+      yield* plan([whole, early])
+      yield* plan([early])
+    })
+  )
+
   it.effect("must be of one kind wherever there is some", () =>
     Effect.gen(function* () {
       const other = read.media({ sound: { layout: "mono" } })

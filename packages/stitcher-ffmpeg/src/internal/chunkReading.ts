@@ -53,6 +53,8 @@ export interface Reader {
   /** The final file, for what is said of it. */
   readonly final: string
   readonly target: JoinPlan.Target
+  /** How many chunks there will be. */
+  readonly total: number
   readonly workspace: Workspace.Workspace["Service"]
   /** Whether chunks are hashed. */
   readonly hashes: boolean
@@ -200,8 +202,8 @@ const open = Effect.fnUntraced(function* (
 
 /** A chunk's file as it is joined: the same, unless it is to be encoded again, or can be joined in no other way. */
 const encode = (
-  { ffmpeg, final, reencode, target: { container, rate } }: Reader,
-  { link, output: { chunkId, frameCount }, sequence }: Found,
+  { ffmpeg, final, reencode, target: { container, rate }, total }: Reader,
+  { link, output: { chunkId, frameCount, index }, sequence }: Found,
   file: string,
   media: MediaProbe.Media | undefined
 ): Effect.Effect<string, StitchError> => {
@@ -213,7 +215,8 @@ const encode = (
   if (misfit !== undefined || video === undefined) {
     return failWith(new ChunkInvalid(misfit ?? { expected: "a video stream", found: "none" }), chunkId)
   }
-  const refusal = audio === undefined ? undefined : JoinedSound.refusal({ rate }, audio, frameCount)
+  const refusal =
+    audio === undefined ? undefined : JoinedSound.refusal({ rate }, audio, frameCount, index + 1 === total)
   if (refusal !== undefined) return cannotJoin(refusal, chunkId)
   const samples = audio && Math.round(FrameGrid.unitsOf(rate, frameCount, audio.sampleRate))
   const input = [...MediaProbe.confined, ...MediaProbe.decoderArgs(video), "-i", Ffmpeg.fileUrl(file)]
