@@ -109,11 +109,20 @@ export const make = (options?: Options): Effect.Effect<VideoStitcher["Service"],
         )
         const reading = chunkReading
           .read(
-            { ffmpeg, folder, target, workspace, hashes: options?.manifest !== undefined, reencode: options?.reencode },
+            {
+              ffmpeg,
+              folder,
+              final: request.output,
+              total: request.total,
+              target,
+              workspace,
+              hashes: options?.manifest !== undefined,
+              reencode: options?.reencode
+            },
             { ...known.request, inputs: outputs },
             (one) =>
               plans.take(one.chunk).pipe(
-                Effect.flatMap((join) => alignment.align(ffmpeg, join, one)),
+                Effect.flatMap((join) => alignment.align(ffmpeg, join, one, request.output)),
                 Effect.map((aligned) => landed.open(one.chunk.output.index, aligned))
               )
           )

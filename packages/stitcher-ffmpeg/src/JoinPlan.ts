@@ -81,6 +81,8 @@ export interface Join extends Target {
   readonly sound: JoinedSound.JoinedSound | undefined
   /** How many frames, and how many samples of sound, the chunks have so far. */
   readonly taken: { readonly frames: number; readonly samples: number }
+  /** A chunk whose picture begins elsewhere in its file than that of the first. */
+  readonly stray: Chunk | undefined
   readonly faststart: boolean
   readonly options: Options | undefined
 }
@@ -182,7 +184,8 @@ export const begin = Effect.fnUntraced(function* (
   return {
     ...join,
     sound: container.drawn === undefined ? JoinedSound.of(join, audio) : undefined,
-    taken: { frames: output.frameCount, samples: audio?.samples ?? 0 }
+    taken: { frames: output.frameCount, samples: audio?.samples ?? 0 },
+    stray: undefined
   }
 })
 
@@ -193,7 +196,7 @@ export const begin = Effect.fnUntraced(function* (
 export const take = Effect.fnUntraced(function* (join: Join, chunk: Chunk): Effect.fn.Return<Join, StitchError> {
   yield* checkAgainst(join, chunk)
   yield* checkSound(join, chunk)
-  const { container, first, sound } = join
+  const { container, first } = join
   const { audio, output, video } = chunk
   if (container.drawn !== undefined && video.setup !== first.video.setup) {
     return yield* cannotJoin(
@@ -205,15 +208,28 @@ export const take = Effect.fnUntraced(function* (join: Join, chunk: Chunk): Effe
     frames: join.taken.frames + output.frameCount,
     samples: join.taken.samples + (audio?.samples ?? 0)
   }
+  const stray = join.stray ?? (isStray(first, chunk) ? chunk : undefined)
+  const next = { ...join, taken, stray, sound: soundWith(join, taken, audio) }
+  yield* checkStarts(next)
+  return next
+})
+
+/** The sound of a join that has taken so much, the last of it with this sound. */
+const soundWith = (
+  join: Join,
+  taken: Join["taken"],
+  audio: MediaProbe.AudioTrack | undefined
+): JoinedSound.JoinedSound | undefined => {
+  const { container, rate, sound } = join
   const heard = sound?.from === "tracks" ? undefined : sound?.track
   const track = heard ?? audio
-  if (track === undefined || container.drawn !== undefined || sound?.from === "assembled") return { ...join, taken }
+  if (track === undefined || container.drawn !== undefined || sound?.from === "assembled") return sound
   const fits =
     heard !== undefined &&
     audio !== undefined &&
-    Math.abs(taken.samples - FrameGrid.unitsOf(join.rate, taken.frames, track.sampleRate)) < 1
-  return { ...join, taken, sound: fits ? sound : JoinedSound.assembled(join, track) }
-})
+    Math.abs(taken.samples - FrameGrid.unitsOf(rate, taken.frames, track.sampleRate)) < 1
+  return fits ? sound : JoinedSound.assembled(join, track)
+}
 
 /** Plans a join of chunks that are all there. Fails as {@link begin} and {@link take} do. */
 export const make = Effect.fnUntraced(function* (
@@ -377,7 +393,7 @@ const containers: Readonly<Record<string, Container>> = {
 // chunks beside each other
 // ---
 
-const checkAgainst = ({ first, sound }: Join, chunk: Chunk): Effect.Effect<void, StitchError> => {
+const checkAgainst = ({ first, rate, sound }: Join, chunk: Chunk): Effect.Effect<void, StitchError> => {
   const { chunkId } = chunk.output
   const reference = `chunk ${first.output.chunkId}`
   const { audio: _, ...picture } = first.format
@@ -400,6 +416,14 @@ const checkAgainst = ({ first, sound }: Join, chunk: Chunk): Effect.Effect<void,
       chunkId
     )
   }
+  // ffmpeg counts decoding times by the first chunk's set-up. A chunk of fewer frames than would wait does not say how many do.
+  const tellsOf = FrameGrid.unitsOf(rate, first.output.frameCount, tick.denominator) / tick.numerator
+  if (chunk.video.setup !== first.video.setup && chunk.video.ahead > first.video.ahead && tellsOf > chunk.video.ahead) {
+    return cannotJoin(
+      `more of its frames are stored in another order than they are shown in (B-frames) than of ${reference}: render all chunks with the same encoder and settings, ${Reencode.hint}`,
+      chunkId
+    )
+  }
   const soundMoved = sound?.from === "joined" && chunk.audio !== undefined && chunk.audio.index !== first.audio?.index
   if (chunk.video.index !== first.video.index || soundMoved) {
     return cannotJoin(
@@ -410,6 +434,22 @@ const checkAgainst = ({ first, sound }: Join, chunk: Chunk): Effect.Effect<void,
   return Effect.void
 }
 
+/** Whether a chunk's picture begins elsewhere in its file than the first one's. Those of Matroska are moved there. */
+const isStray = (first: Chunk, { video }: Chunk): boolean => {
+  const tick = video.tick.numerator / video.tick.denominator
+  return tick !== 0.001 && Math.abs(video.start - first.video.start) >= tick / 2
+}
+
+/** Where the picture is read apart from the sound, `concatList` has one place at which it begins for all. */
+const checkStarts = ({ first, sound, stray }: Join): Effect.Effect<void, StitchError> => {
+  if (sound?.from !== "assembled" || stray === undefined) return Effect.void
+  const [own, others] = [stray, first].map(({ video }) => (video.start * 1000).toFixed(1))
+  return cannotJoin(
+    `its picture begins ${own} ms into its file, and that of chunk ${first.output.chunkId} ${others} ms, beside sound that is joined apart from it: render all chunks with the same encoder and settings, ${Reencode.hint}`,
+    stray.output.chunkId
+  )
+}
+
 const checkSound = (
   { frameCounts, rate }: Pick<Join, "frameCounts" | "rate">,
   { audio, output }: Chunk
@@ -417,6 +457,6 @@ const checkSound = (
   const refusal =
     audio === undefined || frameCounts.length === 1
       ? undefined
-      : JoinedSound.refusal({ rate }, audio, output.frameCount)
+      : JoinedSound.refusal({ rate }, audio, output.frameCount, output.index + 1 === frameCounts.length)
   return refusal === undefined ? Effect.void : cannotJoin(refusal, output.chunkId)
 }

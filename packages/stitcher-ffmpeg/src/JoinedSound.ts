@@ -105,20 +105,29 @@ export const assembled = ({ container, frames, options, rate }: Video, track: Me
 
 /**
  * Why encoded sound of a chunk among others cannot be cut to its frames, in words; `undefined` where it can. Encoders put
- * silence in front, which the file has to declare: where it does not, what decodes is a block longer than the picture.
+ * silence in front, which the file has to declare: where it does not, what decodes is a block longer than the picture. Where
+ * sound ends early, nothing can be put in its place; behind the last chunk (`isLast`) there is no seam at which that is heard.
  */
 export const refusal = (
   { rate }: Pick<Video, "rate">,
   track: MediaProbe.AudioTrack,
-  frames: number
+  frames: number,
+  isLast: boolean
 ): string | undefined => {
   if (ChunkFit.isPcm(track)) return undefined
   const over = track.samples - FrameGrid.unitsOf(rate, frames, track.sampleRate)
   const most = declared[track.codec]
-  return most !== undefined && over < most
-    ? undefined
-    : `their ${track.codec} sound does not say where it begins, and would click at every seam: render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv), or with AAC as .mp4 or .mov that is not fragmented`
+  const missing = -over / track.sampleRate
+  if (most !== undefined && over < most) {
+    return isLast || missing <= longestGap
+      ? undefined
+      : `their ${track.codec} sound ends ${(missing * 1000).toFixed(1)} ms before the picture, which would be heard at every seam: render as much of both (ffmpeg: -t with the chunk's length as an option of the output; -frames:v cuts the last block of the sound off)`
+  }
+  return `their ${track.codec} sound does not say where it begins${most === undefined ? "" : ", or is longer than the picture"}, and would click at every seam: render chunks with PCM sound (-c:a pcm_s16le, as .mov or .mkv), or with AAC as .mp4 or .mov that is not fragmented`
 }
+
+/** The longest silence that is put behind a chunk's encoded sound, in seconds: a fifth of the 10 ms that loudness is heard in. */
+const longestGap = 0.002
 
 /** Codecs of which files declare what is before the first sample, and how many samples can be over at the end all the same. */
 const declared: Readonly<Record<string, number>> = { aac: 1024, alac: 4096, flac: 4608, opus: 2880, vorbis: 4096 }

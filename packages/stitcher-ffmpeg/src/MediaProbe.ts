@@ -36,6 +36,11 @@ export interface VideoTrack {
    * stored behind it (an open GOP) need what was before the file to be decoded.
    */
   readonly startsClosed: boolean
+  /**
+   * How long before it is shown the first frame is decoded, in ticks: as long as frames wait where they are stored in another
+   * order than they are shown in (B-frames). A file of fewer frames than that need not say.
+   */
+  readonly ahead: number
   /** How long the last frame is shown, in ticks; 0 when the file does not say. */
   readonly lastDuration: number
   /** The rate, when it is constant. */
@@ -275,6 +280,8 @@ interface InputStream {
 interface OutputStream {
   readonly header: Map<string, string>
   readonly presented: Array<number>
+  /** When its first packet is decoded, in ticks. */
+  decoded: number | undefined
   /** In ticks, all packets together. */
   total: number
   last: { presented: number; duration: number }
@@ -293,7 +300,13 @@ const makeReport = (decode: Decode) => {
   const outputStream = (index: number): OutputStream => {
     const known = outputs.get(index)
     if (known !== undefined) return known
-    const fresh = { header: new Map(), presented: [], total: 0, last: { presented: -Infinity, duration: 0 } }
+    const fresh = {
+      header: new Map(),
+      presented: [],
+      decoded: undefined,
+      total: 0,
+      last: { presented: -Infinity, duration: 0 }
+    }
     outputs.set(index, fresh)
     return fresh
   }
@@ -332,9 +345,10 @@ const makeReport = (decode: Decode) => {
     if (header !== null) {
       outputStream(Number(header[2])).header.set(header[1] ?? "", header[3] ?? "")
     } else if (!line.startsWith("#")) {
-      const [index, , presented, duration] = line.split(",", 4).map(Number)
+      const [index, decoded, presented, duration] = line.split(",", 4).map(Number)
       if (index === undefined || presented === undefined || duration === undefined) return
       const stream = outputStream(index)
+      stream.decoded ??= decoded
       stream.presented.push(presented)
       stream.total += duration
       if (presented > stream.last.presented) stream.last = { presented, duration }
@@ -399,6 +413,7 @@ const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): Vi
     tick,
     timestamps,
     startsClosed: packets.presented[0] === timestamps[0],
+    ahead: aheadOf(packets),
     lastDuration: packets.last.duration,
     rate: FrameGrid.fromTimestamps(
       tick,
@@ -409,6 +424,11 @@ const videoTrack = (stream: MappedStream, decodedFrames: number | undefined): Vi
     decodedFrames,
     setup: packets.header.get("extradata") ?? ""
   }
+}
+
+const aheadOf = ({ decoded, presented }: OutputStream): number => {
+  const ahead = (presented[0] ?? 0) - (decoded ?? NaN)
+  return Number.isNaN(ahead) ? 0 : ahead
 }
 
 const audioTrack = ({ fields, number, packets, tick }: MappedStream): AudioTrack => {

@@ -9,7 +9,7 @@ import * as FrameRate from "@helios-infra/core/FrameRate"
 import { ChunkInvalid, StitchError, ToolMissing } from "@helios-infra/core/VideoStitcher"
 import * as Effect from "effect/Effect"
 import * as Ffmpeg from "./Ffmpeg.ts"
-import { toolBroken } from "./internal/stitchFailure.ts"
+import { checkRoom, toolBroken } from "./internal/stitchFailure.ts"
 
 /** How to encode. */
 export interface Reencode {
@@ -28,6 +28,8 @@ export interface Source {
   readonly input: ReadonlyArray<string>
   /** The file to make, without its extension. */
   readonly name: string
+  /** The final file, beside which that is made. */
+  readonly output: string
   readonly frameCount: number
   readonly rate: FrameRate.FrameRate
   /** How many samples of sound it is to have; none for a silent one. */
@@ -40,10 +42,10 @@ export const hint = "or have them encoded again, with the option reencode"
 /** Without loss, for pictures that are drawn again after it: of a `.gif`, which can be joined in no other way. */
 export const lossless: Reencode = { codec: "png" }
 
-/** Encodes a chunk, with plain sound; gives the new file. Fails with `ChunkInvalid` where it does not decode, with `ToolMissing` where there is no such encoder. */
+/** Encodes a chunk, with plain sound; gives the new file. Fails with `ChunkInvalid` where it does not decode, with `ToolMissing` where there is no such encoder, with `OutputUnwritable` where there is no room. */
 export const run = Effect.fn("Reencode.run")(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
-  { chunkId, frameCount, input, name, rate, samples }: Source,
+  { chunkId, frameCount, input, name, output, rate, samples }: Source,
   { args = [], codec, pixelFormat }: Reencode
 ): Effect.fn.Return<string, StitchError> {
   // Matroska counts milliseconds, and takes what .mov does not.
@@ -72,6 +74,7 @@ export const run = Effect.fn("Reencode.run")(function* (
       Ffmpeg.fileUrl(encoded)
     ])
     .pipe(Effect.catchTag("ProcessError", toolBroken))
+  yield* checkRoom(output, ended)
   if (ended.exitCode === 0 && ended.errors.length === 0) return encoded
   const lacking = yield* Ffmpeg.lacking(ffmpeg, ended).pipe(Effect.catchTag("ProcessError", toolBroken))
   if (lacking !== undefined) return yield* new StitchError({ reason: new ToolMissing({ fix: lacking }) })

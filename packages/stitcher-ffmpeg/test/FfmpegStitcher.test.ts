@@ -148,6 +148,29 @@ describe("the output", () => {
     })
   )
 
+  it.live("cannot be written: there is no room for what is made on the way, which is no fault of a chunk's", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const files = yield* real.renderChunks(dir, [3, 3], { audio: ["-c:a", "aac"] })
+      const output = path.join(dir, "out.mp4")
+      const lacksRoomFor = (name: string) => {
+        const script = `#!/bin/bash\nlast="\${@: -1}"\nif [[ "$last" == */${name} ]]; then exec '${real.ffmpegPath}' -y "\${@:1:$#-1}" -f mov /dev/full; fi\nexec '${real.ffmpegPath}' "$@"\n`
+        const file = path.join(dir, `ffmpeg-${name.length}`)
+        return Effect.as(
+          Effect.promise(() => fs.writeFile(file, script, { mode: 0o755 })),
+          file
+        )
+      }
+      const sound = yield* lacksRoomFor("sound-*/samples")
+      const request = real.request(files, [3, 3], output)
+      assertReason(yield* failure(request, { ffmpegPath: sound }), "OutputUnwritable", undefined, /No space left/)
+      const encoded = yield* lacksRoomFor("*-encoded.mov")
+      const options = { ffmpegPath: encoded, reencode: { codec: "libx264" } }
+      assertReason(yield* failure(request, options), "OutputUnwritable", undefined, /No space left/)
+      assert.notInclude(yield* real.listing(dir), "out.mp4")
+    })
+  )
+
   it.live("replaces an older one, which stays when joining fails", () =>
     Effect.gen(function* () {
       const dir = yield* real.folder

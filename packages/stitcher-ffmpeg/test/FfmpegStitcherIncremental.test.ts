@@ -109,6 +109,37 @@ describe("while chunks are rendered", () => {
     })
   )
 
+  const fragmented = [...real.bFrames, "-movflags", "+frag_keyframe+empty_moov"]
+  it.live.each([
+    [
+      "with B-frames, behind one without any",
+      {},
+      { video: real.bFrames },
+      /more of its frames .* \(B-frames\) than of chunk 10/
+    ],
+    [
+      "that is silent, and begins elsewhere than one with sound",
+      { video: real.bFrames, audio: ["-c:a", "aac"] },
+      { video: fragmented },
+      /its picture begins 66\.7 ms into its file, and that of chunk 10 0\.0 ms/
+    ]
+  ] as const)("one that ffmpeg would not put where it belongs ends it at once: %s", ([, piece, other, text]) =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const files = yield* real.renderChunks(dir, lengths, piece)
+      yield* real.render(files[1] ?? "", { from: 20, to: 30, ...other })
+      const { fiber, land } = yield* begin(dir, files)
+      yield* land(0)
+      yield* land(1)
+      assertReason(yield* Effect.flip(Fiber.join(fiber)), "CannotJoin", 11, text)
+      // As the text says, they are joined when they are encoded again.
+      const again = yield* begin(dir, files, { reencode: { codec: "libx264" } })
+      for (const index of lengths.keys()) yield* again.land(index)
+      yield* Fiber.join(again.fiber)
+      assert.lengthOf(yield* real.decodedFrames(again.output), 70)
+    })
+  )
+
   it.live("one that comes with other frames than were said ends it", () =>
     Effect.gen(function* () {
       const dir = yield* real.folder

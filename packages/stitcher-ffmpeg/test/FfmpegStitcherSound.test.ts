@@ -165,6 +165,23 @@ describe("the sound", () => {
     })
   )
 
+  it.live("that ends a part of a block early is refused where it lands, also to be encoded again", () =>
+    Effect.gen(function* () {
+      const dir = yield* real.folder
+      const lengths = [31, 17, 40]
+      const aac = { audio: ["-c:a", "aac"] }
+      const files = yield* real.renderChunks(dir, lengths, aac)
+      // What -frames:v leaves of it: whole blocks.
+      yield* real.render(files[1] ?? "", { from: 31, to: 48, extraSamples: 26 * 1024 - 17 * 1600, ...aac })
+      const request = real.request(files, lengths, path.join(dir, "out.mp4"))
+      for (const options of [{}, { reencode: { codec: "libx264" } }]) {
+        assertReason(yield* failure(request, options), "CannotJoin", 11, /aac sound ends .* ms before the picture/)
+      }
+      const last = real.request(files.slice(0, 2), lengths.slice(0, 2), path.join(dir, "last.mp4"))
+      yield* stitch(last)
+    })
+  )
+
   it.live.each([
     ["short", -2, /expected 8000 samples of sound for 5 frames, found 7998 samples/],
     ["long", 300, /found 8300 samples/]

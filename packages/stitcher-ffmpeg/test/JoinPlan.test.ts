@@ -176,6 +176,12 @@ describe("chunks that do not fit together", () => {
       "CannotJoin",
       /1\/90000 s and chunk 10 in 1\/15360 s.*-video_track_timescale/
     ],
+    [
+      "with more B-frames",
+      read.media({ video: { setup: "other", ahead: 1024 } }),
+      "CannotJoin",
+      /more of its frames are stored in another order .* than of chunk 10.*reencode/
+    ],
     ["with its streams in another order", read.media({ video: { index: 1 } }), "CannotJoin", /in another order/]
   ]
   it.effect.each(misfits)("are named: %s", ([, second, tag, text]) =>
@@ -189,6 +195,33 @@ describe("chunks that do not fit together", () => {
       )
       assertReason(error, tag, 11, text)
     })
+  )
+
+  it.effect("are not those that only say less of their B-frames, being short, or set up alike", () =>
+    Effect.gen(function* () {
+      const one = read.media({ frames: 1 })
+      const many = read.media({ video: { ahead: 1024 } })
+      yield* plan([one, many])
+      yield* plan([read.media({ frames: 2 }), read.media({ video: { ahead: 1024, setup: "other" } })])
+      yield* plan([many, read.media({ video: { setup: "other" } })])
+    })
+  )
+
+  it.effect(
+    "are those whose picture begins elsewhere, when the first one shows that sound is joined apart from it",
+    () =>
+      Effect.gen(function* () {
+        const late = { timestamps: read.grid(30).map((at) => at + 1024) }
+        const silent = read.media()
+        const stray = read.media({ video: late })
+        const pcm = read.media({ sound: {} })
+        const text = /its picture begins 66\.7 ms into its file, and that of chunk 10 0\.0 ms/
+        assertReason(yield* refusal([pcm, stray]), "CannotJoin", 11, text)
+        assertReason(yield* refusal([silent, stray, silent, pcm]), "CannotJoin", 11, text)
+        // Where ffmpeg reads both from the same files, it counts from where each begins.
+        yield* plan([silent, stray])
+        yield* plan([pcm, read.media({ video: late, sound: { start: 3200 } })])
+      })
   )
 
   it.effect("with the container are told which would do", () =>
@@ -235,7 +268,7 @@ describe("the sound", () => {
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* soundOf([aac, aac]), ["assembled", "aac", 96_000, 1024])
       assert.deepStrictEqual(yield* soundOf([aac, aac], "/out.mov"), ["assembled", "aac", 96_000, 1024])
-      assert.deepStrictEqual(yield* soundOf([aac]), ["copied", "copy", 48_000, 4096 + 1600])
+      assert.deepStrictEqual(yield* soundOf([aac]), ["copied", "copy", 48_000, 5696])
       const made = yield* plan([aac, aac])
       assert.include(JoinPlan.outputArgs(made).join(" "), "-map 0:0 -map 1:0 -c:a aac")
     })
@@ -262,6 +295,19 @@ describe("the sound", () => {
         assertReason(yield* refusal([silent, media]), "CannotJoin", 11, /does not say where it begins/)
         assert.strictEqual((yield* plan([media])).sound?.from, "copied")
       }
+    })
+  )
+
+  it.effect("that ends early is refused, unless nobody hears that: it is short, or there is no seam behind it", () =>
+    Effect.gen(function* () {
+      const of = (samples: number) => read.media({ sound: { codec: "aac", samples } })
+      const [whole, early, nearly] = [of(48_640), of(47_552), of(47_904)]
+      const text = /aac sound ends 9\.3 ms before the picture, .* at every seam.*-t/
+      assertReason(yield* refusal([whole, early, whole]), "CannotJoin", 11, text)
+      assertReason(yield* refusal([early, whole]), "CannotJoin", 10, text)
+      yield* plan([whole, nearly, whole])
+      yield* plan([whole, early])
+      yield* plan([early])
     })
   )
 

@@ -27,6 +27,7 @@ describe("probe", () => {
         tick: { numerator: 1, denominator: 30_000 },
         timestamps: Array.from({ length: 12 }, (_, frame) => frame * 1001),
         lastDuration: 1001,
+        ahead: 2002,
         rate: Option.some({ numerator: 30_000, denominator: 1001 }),
         decodedFrames: 12
       })

@@ -36,6 +36,7 @@ export const media = (
       tick: { numerator: 1, denominator: 30 * ticksPerFrame },
       timestamps: grid(frames),
       startsClosed: true,
+      ahead: 0,
       lastDuration: ticksPerFrame,
       rate: Option.some({ numerator: 30, denominator: 1 }),
       decodedFrames: undefined,

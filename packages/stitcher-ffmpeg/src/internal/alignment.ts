@@ -11,14 +11,15 @@ import * as Ffmpeg from "../Ffmpeg.ts"
 import type * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
 import type { Landed } from "./chunkReading.ts"
-import { failWith, toolBroken } from "./stitchFailure.ts"
+import { checkRoom, failWith, toolBroken } from "./stitchFailure.ts"
 import * as workFolder from "./workFolder.ts"
 
-/** A chunk with a picture that begins where the first one's does: the same, unless it has to be copied for that. */
+/** A chunk with a picture that begins where the first one's does: the same, unless it has to be copied for that, beside `final`. */
 export const align = Effect.fnUntraced(function* (
   ffmpeg: Ffmpeg.Ffmpeg,
   { first, sound }: JoinPlan.Join,
-  landed: Landed
+  landed: Landed,
+  final: string
 ): Effect.fn.Return<Landed, StitchError> {
   const { output, video } = landed.chunk
   const late = first.video.start - video.start
@@ -37,10 +38,11 @@ export const align = Effect.fnUntraced(function* (
       Ffmpeg.fileUrl(file)
     ])
     .pipe(Effect.catchTag("ProcessError", toolBroken))
+  yield* checkRoom(final, run)
   if (run.exitCode !== 0) {
     const reason = new ChunkInvalid({ expected: "a video that can be copied", found: Ffmpeg.describe(run) })
     return yield* failWith(reason, output.chunkId)
   }
-  const bytes = yield* workFolder.writing(file, () => workFolder.sizeOf(file))
+  const bytes = yield* workFolder.writing(final, () => workFolder.sizeOf(file))
   return { ...landed, picture: { file, bytes } }
 })

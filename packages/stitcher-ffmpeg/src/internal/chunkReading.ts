@@ -29,7 +29,7 @@ import * as fileHash from "./fileHash.ts"
 import * as indexedMedia from "./indexedMedia.ts"
 import * as probedFiles from "./probedFiles.ts"
 import * as remoteChunk from "./remoteChunk.ts"
-import { cannotJoin, failWith, toolBroken } from "./stitchFailure.ts"
+import { cannotJoin, checkRoom, failWith, toolBroken } from "./stitchFailure.ts"
 import * as workFolder from "./workFolder.ts"
 
 /** A chunk that is there and fits. */
@@ -50,7 +50,11 @@ export interface Landed {
 export interface Reader {
   readonly ffmpeg: Ffmpeg.Ffmpeg
   readonly folder: string
+  /** The final file, for what is said of it. */
+  readonly final: string
   readonly target: JoinPlan.Target
+  /** How many chunks there will be. */
+  readonly total: number
   readonly workspace: Workspace.Workspace["Service"]
   /** Whether chunks are hashed. */
   readonly hashes: boolean
@@ -165,7 +169,7 @@ interface Found {
 
 /** A chunk as a file: itself, unless it is a folder of pictures. One after the other: an encoder takes all of a machine. */
 const open = Effect.fnUntraced(function* (
-  { ffmpeg, reencode, target: { rate } }: Reader,
+  { ffmpeg, final, reencode, target: { rate } }: Reader,
   { link, output, sequence }: Found
 ): Effect.fn.Return<string, StitchError> {
   if (sequence === undefined) return link
@@ -176,12 +180,17 @@ const open = Effect.fnUntraced(function* (
   }
   const input = ImageSequence.inputArgs(sequence, rate)
   if (reencode !== undefined) {
-    return yield* Reencode.run(ffmpeg, { chunkId, input, name: link, frameCount, rate, samples: undefined }, reencode)
+    return yield* Reencode.run(
+      ffmpeg,
+      { chunkId, input, name: link, output: final, frameCount, rate, samples: undefined },
+      reencode
+    )
   }
   const packed = `${link}.mov`
   const run = yield* ffmpeg
     .run([...input, ..."-c copy -video_track_timescale".split(" "), String(rate.numerator), Ffmpeg.fileUrl(packed)])
     .pipe(Effect.catchTag("ProcessError", toolBroken))
+  yield* checkRoom(final, run)
   if (run.exitCode === 0) return packed
   return yield* run.errors.some((error) => error.includes("Could not find tag"))
     ? cannotJoin(
@@ -193,8 +202,8 @@ const open = Effect.fnUntraced(function* (
 
 /** A chunk's file as it is joined: the same, unless it is to be encoded again, or can be joined in no other way. */
 const encode = (
-  { ffmpeg, reencode, target: { container, rate } }: Reader,
-  { link, output: { chunkId, frameCount }, sequence }: Found,
+  { ffmpeg, final, reencode, target: { container, rate }, total }: Reader,
+  { link, output: { chunkId, frameCount, index }, sequence }: Found,
   file: string,
   media: MediaProbe.Media | undefined
 ): Effect.Effect<string, StitchError> => {
@@ -206,11 +215,16 @@ const encode = (
   if (misfit !== undefined || video === undefined) {
     return failWith(new ChunkInvalid(misfit ?? { expected: "a video stream", found: "none" }), chunkId)
   }
-  const refusal = audio === undefined ? undefined : JoinedSound.refusal({ rate }, audio, frameCount)
+  const refusal =
+    audio === undefined ? undefined : JoinedSound.refusal({ rate }, audio, frameCount, index + 1 === total)
   if (refusal !== undefined) return cannotJoin(refusal, chunkId)
   const samples = audio && Math.round(FrameGrid.unitsOf(rate, frameCount, audio.sampleRate))
   const input = [...MediaProbe.confined, ...MediaProbe.decoderArgs(video), "-i", Ffmpeg.fileUrl(file)]
-  return Reencode.run(ffmpeg, { chunkId, input, name: `${link}-encoded`, frameCount, rate, samples }, how)
+  return Reencode.run(
+    ffmpeg,
+    { chunkId, input, name: `${link}-encoded`, output: final, frameCount, rate, samples },
+    how
+  )
 }
 
 const sizeOf = (file: string): Effect.Effect<number> => Effect.orDie(Effect.tryPromise(() => workFolder.sizeOf(file)))

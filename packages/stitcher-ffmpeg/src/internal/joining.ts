@@ -4,7 +4,7 @@
  * Chunks that are all there are files. Those that are still to come are behind a loopback server, which answers when they
  * have landed: to ffmpeg they are files on a slow disk.
  */
-import { OutputUnwritable, type StitchError, ToolFailed, ToolMissing } from "@helios-infra/core/VideoStitcher"
+import { type StitchError, ToolFailed, ToolMissing } from "@helios-infra/core/VideoStitcher"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FrameRate from "@helios-infra/core/FrameRate"
@@ -23,7 +23,7 @@ import type { Gate } from "./gate.ts"
 import * as loopback from "./loopback.ts"
 import * as remoteChunk from "./remoteChunk.ts"
 import * as soundStream from "./soundStream.ts"
-import { failWith, toolBroken } from "./stitchFailure.ts"
+import { checkRoom, failWith, toolBroken } from "./stitchFailure.ts"
 import * as workFolder from "./workFolder.ts"
 
 /** What is to be joined, and where. */
@@ -114,9 +114,7 @@ export const run = Effect.fnUntraced(function* (
         Effect.raceFirst(follower === undefined ? Effect.never : looking(follower)),
         Effect.raceFirst(syncing(path.join(folder, joined)))
       )
-    // Older builds exit with 0 when the end of the file could not be written.
-    const full = ended.errors.find((error) => /No space left on device|Disk quota exceeded|File too large/.test(error))
-    if (full !== undefined) return yield* failWith(new OutputUnwritable({ path: output, detail: full }))
+    yield* checkRoom(output, ended)
     if (ended.errors.some((error) => error.includes("reserved_moov_size is too small"))) {
       index = "moved"
       continue
@@ -219,14 +217,14 @@ const pictureOf = ({ bytes, file, picture }: Landed) => picture ?? { bytes, file
 
 /** What the server has under a name: a chunk by its place, or the sound of all. */
 const resource = (
-  { ffmpeg, folder, landed }: Joining,
+  { ffmpeg, folder, landed, output }: Joining,
   join: JoinPlan.Join,
   lost: Deferred.Deferred<never, StitchError>,
   seen: Seen,
   name: string
 ): Effect.Effect<Option.Option<loopback.Resource>> => {
   if (name === "sound" && join.sound !== undefined) {
-    const samples = soundStream.make({ ffmpeg, folder, join, sound: join.sound, landed })
+    const samples = soundStream.make({ ffmpeg, folder, output, join, sound: join.sound, landed })
     const content = Stream.catch(samples, (error) => Stream.fromEffectDrain(Deferred.fail(lost, error)))
     return Effect.succeedSome({ _tag: "Bytes", content })
   }

@@ -17,12 +17,14 @@ import * as JoinedSound from "../JoinedSound.ts"
 import * as MediaProbe from "../MediaProbe.ts"
 import { fileOf, type Landed } from "./chunkReading.ts"
 import type { Gate } from "./gate.ts"
-import { toolBroken } from "./stitchFailure.ts"
+import { checkRoom, toolBroken } from "./stitchFailure.ts"
 
 /** What it is made from, and with. */
 export interface Source {
   readonly ffmpeg: Ffmpeg.Ffmpeg
   readonly folder: string
+  /** The final file, for what is said of it. */
+  readonly output: string
   readonly join: JoinPlan.Join
   readonly sound: JoinedSound.JoinedSound
   readonly landed: Gate<Landed>
@@ -31,7 +33,14 @@ export interface Source {
 const bytesPerSample = 4
 
 /** The stream. Waits for chunks that have not landed. */
-export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.Stream<Uint8Array, StitchError> => {
+export const make = ({
+  ffmpeg,
+  folder,
+  join,
+  landed,
+  output,
+  sound
+}: Source): Stream.Stream<Uint8Array, StitchError> => {
   const { track } = sound
   const channels = JoinedSound.channelsOf(track)
   let start = 0
@@ -76,6 +85,7 @@ export const make = ({ ffmpeg, folder, join, landed, sound }: Source): Stream.St
         ]
         return ffmpeg.run(args).pipe(
           Effect.catchTag("ProcessError", toolBroken),
+          Effect.tap((run) => checkRoom(output, run)),
           Effect.flatMap((run) =>
             run.exitCode === 0
               ? Effect.succeed(decoded)

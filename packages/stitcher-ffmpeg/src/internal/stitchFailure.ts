@@ -1,8 +1,15 @@
 /** Failures of a stitch, as effects. */
-import { CannotJoin, StitchError, type StitchReason, ToolFailed, ToolMissing } from "@helios-infra/core/VideoStitcher"
+import {
+  CannotJoin,
+  OutputUnwritable,
+  StitchError,
+  type StitchReason,
+  ToolFailed,
+  ToolMissing
+} from "@helios-infra/core/VideoStitcher"
 import type { ProcessError } from "@helios-infra/process/ProcessError"
 import * as Effect from "effect/Effect"
-import type { FfmpegMissing } from "../Ffmpeg.ts"
+import type { FfmpegMissing, Run } from "../Ffmpeg.ts"
 
 /** Fails for a reason, with the chunk to blame where there is one. */
 export const failWith = (reason: StitchReason, chunkId?: number): Effect.Effect<never, StitchError> =>
@@ -15,6 +22,15 @@ export const cannotJoin = (fix: string, chunkId?: number): Effect.Effect<never, 
 /** ffmpeg was not found. */
 export const toolMissing = ({ fix }: FfmpegMissing): StitchError =>
   new StitchError({ reason: new ToolMissing({ fix }) })
+
+/**
+ * Fails with `OutputUnwritable` where ffmpeg had no room for what it wrote beside the output: that is no fault of a chunk's.
+ * Older builds exit with 0 when the end of a file could not be written.
+ */
+export const checkRoom = (output: string, { errors }: Run): Effect.Effect<void, StitchError> => {
+  const full = errors.find((error) => /No space left on device|Disk quota exceeded|File too large/.test(error))
+  return full === undefined ? Effect.void : failWith(new OutputUnwritable({ path: output, detail: full }))
+}
 
 /** ffmpeg was found and could not be run after all. */
 export const toolBroken = (error: ProcessError): Effect.Effect<never, StitchError> =>

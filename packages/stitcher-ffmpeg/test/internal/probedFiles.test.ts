@@ -26,6 +26,7 @@ const reading = (frames: number): MediaProbe.Media => ({
     tick: { numerator: 1, denominator: 30 },
     timestamps: Array.from({ length: frames }, (_, frame) => frame),
     startsClosed: true,
+    ahead: 0,
     lastDuration: 1,
     rate: Option.none(),
     decodedFrames: undefined,
