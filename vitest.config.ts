@@ -53,9 +53,8 @@ export default defineConfig({
                 name: "stitcher-ffmpeg-installed",
                 root: "packages/stitcher-ffmpeg",
                 include: [
-                  "test/{FfmpegOutputCheck,FfmpegStitcher*,JoinedSound,MatroskaIndex,MediaProbe,MovIndex,Preview,Reencode}.test.ts"
+                  "test/{FfmpegStitcherFormats,FfmpegStitcherSound,MatroskaIndex,MediaProbe,MovIndex,Reencode}.test.ts"
                 ],
-                exclude: ["test/FfmpegStitcher{Chunks,Incremental,Remote}.test.ts"],
                 env: { HELIOS_TEST_FFMPEG: ffmpeg }
               }
             }
