@@ -22,6 +22,7 @@ import type { JobManager } from "./JobManager.ts"
 import type { JobRepository, RepositoryError } from "./JobRepository.ts"
 import type { OutputCheck } from "./OutputCheck.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
+import * as QuietStack from "./internal/promise/QuietStack.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
 import { Telemetry } from "./promise/Telemetry.ts"
@@ -253,11 +254,14 @@ export class StorageClass implements PlainStorage {
  * With a signal that core gave to a method, what it does is a part of what core called it for: in the same trace, its log
  * entries marked alike.
  */
-export const run = <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> =>
-  Effect.runPromiseExitWith(UserPromise.contextOf(signal))(effect, signal === undefined ? {} : { signal }).then(
-    (exit) => {
-      if (Exit.isSuccess(exit)) return exit.value
-      if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
-      throw Cause.squash(exit.cause)
-    }
+export const run = async <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> => {
+  const exit = await Effect.runPromiseExitWith(UserPromise.contextOf(signal))(
+    effect,
+    signal === undefined ? {} : { signal }
   )
+  if (Exit.isSuccess(exit)) return exit.value
+  if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
+  const error = Cause.squash(exit.cause)
+  QuietStack.quiet(error, QuietStack.here())
+  throw error
+}
