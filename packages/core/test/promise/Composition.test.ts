@@ -144,6 +144,20 @@ describe("overflow", () => {
     // @ts-expect-error -- plain JavaScript
     assert.throws(() => limitConcurrency(undefined, 1), TypeError, "limitConcurrency: an adapter must have")
   })
+
+  it("says what is wrong with an option", () => {
+    const adapters = [new Adapter()]
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(
+      () => overflow(adapters, { passon: [] }),
+      TypeError,
+      "overflow: there is no option passon: did you mean"
+    )
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => fallback(adapters, { passOn: ["Lost"] }), TypeError, "fallback: passOn must be a list of")
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => fallback(adapters, { passOn: "WorkerLost" }), TypeError, 'is "WorkerLost"')
+  })
 })
 
 describe("fallback", () => {
@@ -223,6 +237,17 @@ describe("an adapter in plain JavaScript", () => {
 })
 
 describe("limits", () => {
+  it("have to be some", () => {
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitTime(new Adapter()), RangeError, "limit must be a time of more than 0, is undefined")
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitTime(new Adapter(), "soon"), RangeError, "limit must be a time of more than 0, is soon")
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitRate(new Adapter()), TypeError, "limitRate: the options must be an object")
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitRate(new Adapter(), { most: 1, par: 5 }), TypeError, "did you mean per?")
+  })
+
   it("let no more attempts of all jobs through at once", async () => {
     const inner = new Named({ name: "a", concurrency: 8 }, async () => {
       await new Promise((resolve) => setTimeout(resolve, 2))
