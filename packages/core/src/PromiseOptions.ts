@@ -50,9 +50,15 @@ export const issue = (
   return undefined
 }
 
-/** Throws a `TypeError` that says what is wrong with options, and whose they are. */
-export const check = (who: string, options: unknown, rules: Readonly<Record<string, Rule>>): void => {
-  const wrong = issue(options, rules)
+/** Throws a `TypeError` that says what is wrong with options, and whose they are; also where one of `needed` is left out. */
+export const check = (
+  who: string,
+  options: unknown,
+  rules: Readonly<Record<string, Rule>>,
+  needed: ReadonlyArray<string> = []
+): void => {
+  const missing = needed.find((key) => isRecord(options) && options[key] === undefined)
+  const wrong = issue(options, rules) ?? (missing === undefined ? undefined : `${missing} is missing`)
   if (wrong !== undefined) throw new TypeError(`${who}: ${wrong}`)
 }
 

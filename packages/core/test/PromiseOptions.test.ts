@@ -63,6 +63,17 @@ describe("issue", () => {
 describe("check", () => {
   it("throws a TypeError that says whose options they are", () => {
     assert.throws(() => PromiseOptions.check("Farm", { slot: 3 }, rules), TypeError, "Farm: there is no option slot")
+    assert.throws(
+      () => PromiseOptions.check("Farm", { slots: 1 }, rules, ["queue"]),
+      TypeError,
+      "Farm: queue is missing"
+    )
+    assert.throws(
+      () => PromiseOptions.check("Farm", undefined, rules, ["queue"]),
+      TypeError,
+      "Farm: the options must be"
+    )
     assert.doesNotThrow(() => PromiseOptions.check("Farm", {}, rules))
+    assert.doesNotThrow(() => PromiseOptions.check("Farm", { queue: "" }, rules, ["queue"]))
   })
 })

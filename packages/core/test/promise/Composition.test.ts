@@ -9,11 +9,12 @@ import {
   limitRate,
   limitTime,
   overflow,
+  type PoolOptions,
   Throttled,
   type WorkerAdapter
 } from "@helios-infra/core/promise"
 import { assert, describe, it } from "vitest"
-import { Adapter, chunkOf, job, ok } from "./Plain.ts"
+import { Adapter, chunkOf, job, ok, untyped } from "./Plain.ts"
 
 class Named extends Adapter {
   readonly info: NonNullable<WorkerAdapter["info"]>
@@ -147,16 +148,15 @@ describe("overflow", () => {
 
   it("says what is wrong with an option", () => {
     const adapters = [new Adapter()]
-    // @ts-expect-error -- plain JavaScript
-    assert.throws(
-      () => overflow(adapters, { passon: [] }),
-      TypeError,
+    const throws = (make: (options: PoolOptions) => unknown, options: object, message: string) =>
+      assert.throws(() => make(untyped(options)), TypeError, message)
+    throws(
+      (options) => overflow(adapters, options),
+      { passon: [] },
       "overflow: there is no option passon: did you mean"
     )
-    // @ts-expect-error -- plain JavaScript
-    assert.throws(() => fallback(adapters, { passOn: ["Lost"] }), TypeError, "fallback: passOn must be a list of")
-    // @ts-expect-error -- plain JavaScript
-    assert.throws(() => fallback(adapters, { passOn: "WorkerLost" }), TypeError, 'is "WorkerLost"')
+    throws((options) => fallback(adapters, options), { passOn: ["Lost"] }, "fallback: passOn must be a list of")
+    throws((options) => fallback(adapters, options), { passOn: "WorkerLost" }, 'is "WorkerLost"')
   })
 })
 

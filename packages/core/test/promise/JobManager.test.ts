@@ -606,6 +606,18 @@ describe("JobManager", () => {
       assert.strictEqual(workerAdapter.jobs.length, 0)
     })
 
+    it.each([{ rows: [] }, "none", false])("says that a store gives %o where there is no job", async (garbage) => {
+      class Odd extends Store {
+        override async get(): Promise<never> {
+          return untyped(garbage)
+        }
+      }
+      const { message, reason } = await failure(new JobManager({ repository: new Odd() }).createJob(job(1)))
+      assert.notMatch(message, /already/)
+      assert.match(message, /its journal is damaged at /)
+      assert.strictEqual(reason._tag, "RepositoryError")
+    })
+
     it("rejects a list that is none, and one with garbage in it", async () => {
       for (const garbage of [null, "jobs", [{ id: "job" }]]) {
         const repository = Object.assign(new Store(), { list: async () => garbage })
