@@ -87,3 +87,11 @@ describe("S3ArtifactStorage", () => {
       assert.deepStrictEqual([s3.keys(), s3.uploads()], [[], []])
     }))
 })
+
+describe("an option of S3ArtifactStorage in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = () => Reflect.construct(S3ArtifactStorage, [{ bucket: "renders", prefx: "a" }])
+    assert.throws(make, TypeError, "S3ArtifactStorage: there is no option prefx: did you mean prefix?")
+    assert.throws(() => Reflect.construct(S3ArtifactStorage, []), TypeError, "S3ArtifactStorage: ")
+  })
+})
