@@ -84,8 +84,9 @@ describe("AwsLambdaAdapter, without Effect", () => {
 
 describe("an option of AwsLambdaAdapter in plain JavaScript", () => {
   it("that is none is told at once", () => {
-    const make = () => Reflect.construct(AwsLambdaAdapter, [{ functionname: "render" }])
+    const make = (): unknown => Reflect.construct(AwsLambdaAdapter, [{ functionname: "render" }])
     assert.throws(make, TypeError, "AwsLambdaAdapter: there is no option functionname: did you mean functionName?")
-    assert.throws(() => Reflect.construct(AwsLambdaAdapter, []), TypeError, "AwsLambdaAdapter: ")
+    const none = (): unknown => Reflect.construct(AwsLambdaAdapter, [])
+    assert.throws(none, TypeError, "AwsLambdaAdapter: ")
   })
 })

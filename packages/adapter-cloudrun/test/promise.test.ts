@@ -61,8 +61,10 @@ describe("CloudRunAdapter, without Effect", () => {
 
 describe("an option of CloudRunAdapter in plain JavaScript", () => {
   it("that is none is told at once", () => {
-    const make = () => Reflect.construct(CloudRunAdapter, [{ serviceUrl: "https://a.run.app", maxDurations: 5 }])
+    const make = (): unknown =>
+      Reflect.construct(CloudRunAdapter, [{ serviceUrl: "https://a.run.app", maxDurations: 5 }])
     assert.throws(make, TypeError, "CloudRunAdapter: there is no option maxDurations: did you mean maxDuration?")
-    assert.throws(() => Reflect.construct(CloudRunAdapter, []), TypeError, "CloudRunAdapter: ")
+    const none = (): unknown => Reflect.construct(CloudRunAdapter, [])
+    assert.throws(none, TypeError, "CloudRunAdapter: ")
   })
 })

@@ -82,8 +82,9 @@ describe("HttpWorkerAdapter, without Effect", () => {
 
 describe("an option of HttpWorkerAdapter in plain JavaScript", () => {
   it("that is none is told at once", () => {
-    const make = () => Reflect.construct(HttpWorkerAdapter, [{ url: "https://a.example", idleTimeOuts: 5 }])
+    const make = (): unknown => Reflect.construct(HttpWorkerAdapter, [{ url: "https://a.example", idleTimeOuts: 5 }])
     assert.throws(make, TypeError, "HttpWorkerAdapter: there is no option idleTimeOuts: did you mean idleTimeout?")
-    assert.throws(() => Reflect.construct(HttpWorkerAdapter, []), TypeError, "HttpWorkerAdapter: ")
+    const none = (): unknown => Reflect.construct(HttpWorkerAdapter, [])
+    assert.throws(none, TypeError, "HttpWorkerAdapter: ")
   })
 })

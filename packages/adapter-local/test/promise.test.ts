@@ -230,16 +230,16 @@ describe("an option in plain JavaScript", () => {
       [{ concurrency: 0 }, "concurrency must be a whole number from 1, is 0"],
       [null, "the options must be an object, are null"]
     ] as const) {
-      const make = () => Reflect.construct(LocalWorkerAdapter, [options])
+      const make = (): unknown => Reflect.construct(LocalWorkerAdapter, [options])
       assert.throws(make, TypeError, `LocalWorkerAdapter: ${message}`)
     }
   })
 
   it("has to be a folder where one is asked for", () => {
     for (const dir of [undefined, null, { dir: "jobs" }, new URL("file:///jobs")]) {
-      const repository = () => Reflect.construct(FileJobRepository, [dir])
+      const repository = (): unknown => Reflect.construct(FileJobRepository, [dir])
       assert.throws(repository, TypeError, "FileJobRepository: its folder must be a text, is ")
-      const storage = () => Reflect.construct(FolderArtifactStorage, [dir])
+      const storage = (): unknown => Reflect.construct(FolderArtifactStorage, [dir])
       assert.throws(storage, TypeError, "FolderArtifactStorage: its folder must be a text, is ")
     }
   })
@@ -250,7 +250,9 @@ describe("FileJobRepository", () => {
     inFolder(async (dir) => {
       const file = path.join(dir, "jobs")
       await fs.writeFile(file, "")
-      const askForTheFilm = async () => await new FileJobRepository(file).get("film")
+      const askForTheFilm = async () => {
+        await new FileJobRepository(file).get("film")
+      }
       const error = await rejection(askForTheFilm())
       assert.instanceOf(error, Error)
       assert.match(error.message, /something else is in its place/)

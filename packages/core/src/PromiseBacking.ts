@@ -254,14 +254,13 @@ export class StorageClass implements PlainStorage {
  * With a signal that core gave to a method, what it does is a part of what core called it for: in the same trace, its log
  * entries marked alike.
  */
-export const run = async <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> => {
-  const exit = await Effect.runPromiseExitWith(UserPromise.contextOf(signal))(
-    effect,
-    signal === undefined ? {} : { signal }
+export const run = <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Promise<A> =>
+  Effect.runPromiseExitWith(UserPromise.contextOf(signal))(effect, signal === undefined ? {} : { signal }).then(
+    (exit) => {
+      if (Exit.isSuccess(exit)) return exit.value
+      if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
+      const error = Cause.squash(exit.cause)
+      QuietStack.quiet(error, QuietStack.here())
+      throw error
+    }
   )
-  if (Exit.isSuccess(exit)) return exit.value
-  if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
-  const error = Cause.squash(exit.cause)
-  QuietStack.quiet(error, QuietStack.here())
-  throw error
-}

@@ -117,16 +117,19 @@ describe("a database that cannot be used", () => {
 
 describe("an option of SqliteJobRepository in plain JavaScript", () => {
   it("that is none is told at once", () => {
-    const make = () => Reflect.construct(SqliteJobRepository, ["jobs.db", { patienc: 5 }])
+    const make = (): unknown => Reflect.construct(SqliteJobRepository, ["jobs.db", { patienc: 5 }])
     assert.throws(make, TypeError, "SqliteJobRepository: there is no option patienc: did you mean patience?")
-    assert.throws(() => Reflect.construct(SqliteJobRepository, []), TypeError, "SqliteJobRepository: ")
+    const none = (): unknown => Reflect.construct(SqliteJobRepository, [])
+    assert.throws(none, TypeError, "SqliteJobRepository: ")
   })
 })
 
 describe("an option of PostgresJobRepository in plain JavaScript", () => {
   it("that is none is told at once", () => {
-    const make = () => Reflect.construct(PostgresJobRepository, [{ url: "postgres://localhost/a", connection: 5 }])
+    const make = (): unknown =>
+      Reflect.construct(PostgresJobRepository, [{ url: "postgres://localhost/a", connection: 5 }])
     assert.throws(make, TypeError, "PostgresJobRepository: there is no option connection: did you mean connections?")
-    assert.throws(() => Reflect.construct(PostgresJobRepository, []), TypeError, "PostgresJobRepository: ")
+    const none = (): unknown => Reflect.construct(PostgresJobRepository, [])
+    assert.throws(none, TypeError, "PostgresJobRepository: ")
   })
 })

@@ -97,8 +97,9 @@ describe("GcsArtifactStorage", () => {
 
 describe("an option of GcsArtifactStorage in plain JavaScript", () => {
   it("that is none is told at once", () => {
-    const make = () => Reflect.construct(GcsArtifactStorage, [{ bucket: "renders", prefx: "a" }])
+    const make = (): unknown => Reflect.construct(GcsArtifactStorage, [{ bucket: "renders", prefx: "a" }])
     assert.throws(make, TypeError, "GcsArtifactStorage: there is no option prefx: did you mean prefix?")
-    assert.throws(() => Reflect.construct(GcsArtifactStorage, []), TypeError, "GcsArtifactStorage: ")
+    const none = (): unknown => Reflect.construct(GcsArtifactStorage, [])
+    assert.throws(none, TypeError, "GcsArtifactStorage: ")
   })
 })

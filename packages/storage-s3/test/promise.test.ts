@@ -90,8 +90,9 @@ describe("S3ArtifactStorage", () => {
 
 describe("an option of S3ArtifactStorage in plain JavaScript", () => {
   it("that is none is told at once", () => {
-    const make = () => Reflect.construct(S3ArtifactStorage, [{ bucket: "renders", prefx: "a" }])
+    const make = (): unknown => Reflect.construct(S3ArtifactStorage, [{ bucket: "renders", prefx: "a" }])
     assert.throws(make, TypeError, "S3ArtifactStorage: there is no option prefx: did you mean prefix?")
-    assert.throws(() => Reflect.construct(S3ArtifactStorage, []), TypeError, "S3ArtifactStorage: ")
+    const none = (): unknown => Reflect.construct(S3ArtifactStorage, [])
+    assert.throws(none, TypeError, "S3ArtifactStorage: ")
   })
 })

@@ -168,9 +168,7 @@ export class RenderExecutor {
    */
   async executeChunk(jobSpec: JobSpec.JobSpec, chunkId: number, options: ExecuteOptions = {}): Promise<WorkerResult> {
     PromiseOptions.check("executeChunk", options, chunkRules)
-    return await this.#run(jobSpec, options, (executor, spec) =>
-      executor.executeChunk(spec, chunkId, forAttempt(options))
-    )
+    return this.#run(jobSpec, options, (executor, spec) => executor.executeChunk(spec, chunkId, forAttempt(options)))
   }
 
   /**
@@ -183,7 +181,7 @@ export class RenderExecutor {
   ): Promise<WorkerResult> {
     PromiseOptions.check("executeMerge", options, { ...chunkRules, outputFile: PromiseOptions.text })
     const { outputFile } = options
-    return await this.#run(jobSpec, options, (executor, spec) =>
+    return this.#run(jobSpec, options, (executor, spec) =>
       executor.executeMerge(spec, { ...forAttempt(options), outputFile })
     )
   }
@@ -228,7 +226,7 @@ export class WorkerRuntime {
     const running = Runtime.WorkerRuntime.use((worker) =>
       worker.execute({ jobPath, chunkIndex: chunkId, ...TraceContext.headers(trace) }, { onSignal: report })
     )
-    return await PromiseBacking.run(
+    return PromiseBacking.run(
       Effect.flatMap(this.#runtime.contextEffect, (context) => Effect.provide(running, context)),
       signal
     )

@@ -53,7 +53,7 @@ const rules: PromiseOptions.Rules<PoolOptions> = {
   name: PromiseOptions.text,
   passOn: PromiseOptions.must(
     `a list of ${reasons.map((reason) => JSON.stringify(reason)).join(", ")}`,
-    (value) => Array.isArray(value) && value.every((reason) => reasons.includes(reason))
+    (value) => Array.isArray(value) && value.every((reason: unknown) => reasons.some((known) => known === reason))
   )
 }
 

@@ -241,7 +241,7 @@ describe("limits", () => {
     // @ts-expect-error -- plain JavaScript
     assert.throws(() => limitTime(new Adapter()), RangeError, "limit must be a time of more than 0, is undefined")
     // @ts-expect-error -- plain JavaScript
-    assert.throws(() => limitTime(new Adapter(), "soon"), RangeError, "limit must be a time of more than 0, is soon")
+    assert.throws(() => limitTime(new Adapter(), "soon"), RangeError, 'limit must be a time of more than 0, is "soon"')
     // @ts-expect-error -- plain JavaScript
     assert.throws(() => limitRate(new Adapter()), TypeError, "limitRate: the options must be an object")
     // @ts-expect-error -- plain JavaScript
