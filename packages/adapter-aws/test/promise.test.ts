@@ -81,3 +81,12 @@ describe("AwsLambdaAdapter, without Effect", () => {
       assert.match(error.message, /give the job a storage, or the adapter a jobDefUrl/)
     }))
 })
+
+describe("an option of AwsLambdaAdapter in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown => Reflect.construct(AwsLambdaAdapter, [{ functionname: "render" }])
+    assert.throws(make, TypeError, "AwsLambdaAdapter: there is no option functionname: did you mean functionName?")
+    const none = (): unknown => Reflect.construct(AwsLambdaAdapter, [])
+    assert.throws(none, TypeError, "AwsLambdaAdapter: ")
+  })
+})

@@ -58,3 +58,13 @@ describe("CloudRunAdapter, without Effect", () => {
       assert.match(error.message, /chunk 7 of job job-a, attempt 2 on cloud-run: .*roles\/run\.invoker/)
     }))
 })
+
+describe("an option of CloudRunAdapter in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown =>
+      Reflect.construct(CloudRunAdapter, [{ serviceUrl: "https://a.run.app", maxDurations: 5 }])
+    assert.throws(make, TypeError, "CloudRunAdapter: there is no option maxDurations: did you mean maxDuration?")
+    const none = (): unknown => Reflect.construct(CloudRunAdapter, [])
+    assert.throws(none, TypeError, "CloudRunAdapter: ")
+  })
+})

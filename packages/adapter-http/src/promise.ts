@@ -3,6 +3,7 @@
  * `new JobManager().runJob(id, { workerAdapter: new HttpWorkerAdapter({ url: "https://workers.example/render" }), storage })`.
  */
 import { RemoteAdapterClass } from "@helios-infra/adapter-local/RemoteAdapterClass"
+import * as PromiseOptions from "@helios-infra/core/PromiseOptions"
 import * as Http from "./HttpWorkerAdapter.ts"
 import { type PlainAuth, redacted } from "./PlainAuth.ts"
 
@@ -16,9 +17,27 @@ export interface HttpWorkerAdapterOptions extends Omit<Http.EndpointOptions, "au
   readonly ca?: string | ReadonlyArray<string> | undefined
 }
 
+const rules: PromiseOptions.Rules<HttpWorkerAdapterOptions> = {
+  url: PromiseOptions.text,
+  name: PromiseOptions.text,
+  concurrency: PromiseOptions.whole(1),
+  maxConcurrency: PromiseOptions.whole(1),
+  maxRequestBytes: PromiseOptions.whole(1),
+  maxDuration: PromiseOptions.anything,
+  connectTimeout: PromiseOptions.anything,
+  idleTimeout: PromiseOptions.anything,
+  headers: PromiseOptions.anything,
+  jobDefUrl: PromiseOptions.text,
+  auth: PromiseOptions.anything,
+  ca: PromiseOptions.anything
+}
+
 /** Runs attempts on an HTTP endpoint, one request for each. */
 export class HttpWorkerAdapter extends RemoteAdapterClass {
-  constructor({ auth = {}, ...options }: HttpWorkerAdapterOptions) {
+  /** Throws a `TypeError` where an option is wrong, or there is none of its name. */
+  constructor(given: HttpWorkerAdapterOptions) {
+    PromiseOptions.check("HttpWorkerAdapter", given, rules, ["url"])
+    const { auth = {}, ...options } = given
     super(Http.info(options), Http.make({ ...options, auth: redacted(auth) }))
   }
 }

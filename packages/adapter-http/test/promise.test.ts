@@ -79,3 +79,12 @@ describe("HttpWorkerAdapter, without Effect", () => {
       assert.match(error.message, /give the job a storage, or the adapter a jobDefUrl/)
     }))
 })
+
+describe("an option of HttpWorkerAdapter in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown => Reflect.construct(HttpWorkerAdapter, [{ url: "https://a.example", idleTimeOuts: 5 }])
+    assert.throws(make, TypeError, "HttpWorkerAdapter: there is no option idleTimeOuts: did you mean idleTimeout?")
+    const none = (): unknown => Reflect.construct(HttpWorkerAdapter, [])
+    assert.throws(none, TypeError, "HttpWorkerAdapter: ")
+  })
+})

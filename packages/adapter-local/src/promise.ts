@@ -12,6 +12,7 @@ import type {
   WorkerResult
 } from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import * as PromiseOptions from "@helios-infra/core/PromiseOptions"
 import { RepositoryClass } from "@helios-infra/core/RepositoryClass"
 import * as Effect from "effect/Effect"
 import { availableParallelism } from "node:os"
@@ -39,12 +40,30 @@ export interface LocalWorkerAdapterOptions {
   readonly concurrency?: number | undefined
 }
 
+const rules: PromiseOptions.Rules<LocalWorkerAdapterOptions> = {
+  cwd: PromiseOptions.text,
+  allowedEnvironment: PromiseOptions.texts,
+  env: PromiseOptions.variables,
+  killGrace: PromiseOptions.millis,
+  tailBytes: PromiseOptions.whole(0),
+  concurrency: PromiseOptions.whole(1)
+}
+
+/** A folder's path; throws a `TypeError` where it is none. */
+const folder = (who: string, dir: string): string => {
+  const wrong = PromiseOptions.text(dir, "its folder")
+  if (wrong !== undefined) throw new TypeError(`${who}: ${wrong}`)
+  return dir
+}
+
 /** Runs attempts as child processes; when one is over, so are all its processes. */
 export class LocalWorkerAdapter implements WorkerAdapter {
   readonly info: AdapterInfo
   readonly #options: LocalWorkerAdapterOptions
 
+  /** Throws a `TypeError` where an option is wrong, or there is none of its name. */
   constructor(options: LocalWorkerAdapterOptions = {}) {
+    PromiseOptions.check("LocalWorkerAdapter", options, rules)
     this.#options = options
     this.info = {
       name: "local",
@@ -89,7 +108,7 @@ export class LocalWorkerAdapter implements WorkerAdapter {
 export class FileJobRepository extends RepositoryClass {
   /** The folder is made with the first job, when it is not there. */
   constructor(dir: string) {
-    super(Journals.layer({ dir }))
+    super(Journals.layer({ dir: folder("FileJobRepository", dir) }))
   }
 }
 
@@ -97,6 +116,6 @@ export class FileJobRepository extends RepositoryClass {
 export class FolderArtifactStorage extends PromiseBacking.StorageClass {
   /** The folder is made with the first artifact, when it is not there. */
   constructor(dir: string) {
-    super(Artifacts.layer({ dir }))
+    super(Artifacts.layer({ dir: folder("FolderArtifactStorage", dir) }))
   }
 }

@@ -219,7 +219,47 @@ describe("LocalWorkerAdapter", () => {
     }))
 })
 
+describe("an option in plain JavaScript", () => {
+  it("that is none is told at once, with the one that was meant", () => {
+    for (const [options, message] of [
+      [{ allowedEnviroment: ["PATH"] }, "there is no option allowedEnviroment: did you mean allowedEnvironment?"],
+      [{ timeout: 1000 }, "there is no option timeout: there are cwd, "],
+      [{ killGrace: "5 seconds" }, 'killGrace must be a number of milliseconds from 0, is "5 seconds"'],
+      [{ allowedEnvironment: "PATH" }, 'allowedEnvironment must be a list of texts, is "PATH"'],
+      [{ env: { THREADS: 4 } }, "env.THREADS must be a text, is 4"],
+      [{ concurrency: 0 }, "concurrency must be a whole number from 1, is 0"],
+      [null, "the options must be an object, are null"]
+    ] as const) {
+      const make = (): unknown => Reflect.construct(LocalWorkerAdapter, [options])
+      assert.throws(make, TypeError, `LocalWorkerAdapter: ${message}`)
+    }
+  })
+
+  it("has to be a folder where one is asked for", () => {
+    for (const dir of [undefined, null, { dir: "jobs" }, new URL("file:///jobs")]) {
+      const repository = (): unknown => Reflect.construct(FileJobRepository, [dir])
+      assert.throws(repository, TypeError, "FileJobRepository: its folder must be a text, is ")
+      const storage = (): unknown => Reflect.construct(FolderArtifactStorage, [dir])
+      assert.throws(storage, TypeError, "FolderArtifactStorage: its folder must be a text, is ")
+    }
+  })
+})
+
 describe("FileJobRepository", () => {
+  it("rejects with an error whose stack says who waits", () =>
+    inFolder(async (dir) => {
+      const file = path.join(dir, "jobs")
+      await fs.writeFile(file, "")
+      const askForTheFilm = async () => {
+        await new FileJobRepository(file).get("film")
+      }
+      const error = await rejection(askForTheFilm())
+      assert.instanceOf(error, Error)
+      assert.match(error.message, /something else is in its place/)
+      assert.match(error.stack ?? "", /askForTheFilm/)
+      assert.notMatch(error.stack ?? "", /~effect|FiberImpl/)
+    }))
+
   it("keeps jobs for the next process, with their logs", () =>
     inFolder(async (folder) => {
       const dir = path.join(folder, "jobs")

@@ -22,6 +22,7 @@ import type { JobManager } from "./JobManager.ts"
 import type { JobRepository, RepositoryError } from "./JobRepository.ts"
 import type { OutputCheck } from "./OutputCheck.ts"
 import type { ArtifactStorage as PlainStorage, StorageContext } from "./promise/ArtifactStorage.ts"
+import * as QuietStack from "./internal/promise/QuietStack.ts"
 import * as UserPromise from "./internal/promise/UserPromise.ts"
 import { JobFolder } from "./promise/JobFolder.ts"
 import { Telemetry } from "./promise/Telemetry.ts"
@@ -258,6 +259,8 @@ export const run = <A, E>(effect: Effect.Effect<A, E>, signal?: AbortSignal): Pr
     (exit) => {
       if (Exit.isSuccess(exit)) return exit.value
       if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
-      throw Cause.squash(exit.cause)
+      const error = Cause.squash(exit.cause)
+      QuietStack.quiet(error, QuietStack.here())
+      throw error
     }
   )

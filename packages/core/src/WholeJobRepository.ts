@@ -161,8 +161,7 @@ export const fromStore = (store: Store): JobRepository["Service"] => {
     const journal = MemoryJournal.make<JobRequest>(jobId)
     MemoryJournal.append(journal, 0, at, [first])
     yield* Effect.gen(function* () {
-      const stored = yield* ask(jobId, () => store.get(jobId))
-      if (stored !== null && stored !== undefined) return yield* failure(jobId, new AlreadyExists())
+      if (Option.isSome(yield* fetch(jobId))) return yield* failure(jobId, new AlreadyExists())
       yield* saveNow(journal)
     }).pipe(Effect.ensuring(Effect.sync(() => creating.delete(jobId))))
   })

@@ -2,6 +2,7 @@
  * The Promise API of this package: jobs in SQLite or Postgres, for
  * `new JobManager({ repository: new SqliteJobRepository("jobs.db") })`.
  */
+import * as PromiseOptions from "@helios-infra/core/PromiseOptions"
 import { RepositoryClass } from "@helios-infra/core/RepositoryClass"
 import * as Redacted from "effect/Redacted"
 import * as Postgres from "./PostgresJobRepository.ts"
@@ -13,6 +14,10 @@ export interface SqliteJobRepositoryOptions {
   readonly patience?: number | undefined
 }
 
+const sqliteRules: PromiseOptions.Rules<SqliteJobRepositoryOptions> = {
+  patience: PromiseOptions.millis
+}
+
 /**
  * Keeps jobs in a SQLite file of this machine, one journal per job. A `JobManager` writes those journals event by event;
  * several processes can share the file, and no two of them run the same job.
@@ -20,6 +25,8 @@ export interface SqliteJobRepositoryOptions {
 export class SqliteJobRepository extends RepositoryClass {
   /** The file is made, with its folder, when it is first used and not there. */
   constructor(filename: string, options: SqliteJobRepositoryOptions = {}) {
+    PromiseOptions.check("SqliteJobRepository", options, sqliteRules)
+    PromiseOptions.check("SqliteJobRepository", { filename }, { filename: PromiseOptions.text }, ["filename"])
     super(Sqlite.layer({ filename, patience: options.patience }))
   }
 }
@@ -36,12 +43,22 @@ export interface PostgresJobRepositoryOptions {
   readonly patience?: number | undefined
 }
 
+const postgresRules: PromiseOptions.Rules<PostgresJobRepositoryOptions> = {
+  url: PromiseOptions.text,
+  schema: PromiseOptions.text,
+  connections: PromiseOptions.whole(1),
+  patience: PromiseOptions.millis
+}
+
 /**
  * Keeps jobs in a Postgres database, for orchestrators on several machines. `close` it, or its connections keep the
  * process from ending.
  */
 export class PostgresJobRepository extends RepositoryClass {
-  constructor({ url, ...options }: PostgresJobRepositoryOptions) {
+  /** Throws a `TypeError` where an option is wrong, or there is none of its name. */
+  constructor(given: PostgresJobRepositoryOptions) {
+    PromiseOptions.check("PostgresJobRepository", given, postgresRules, ["url"])
+    const { url, ...options } = given
     super(Postgres.layer({ ...options, url: Redacted.make(url) }))
   }
 }

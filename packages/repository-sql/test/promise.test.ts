@@ -114,3 +114,22 @@ describe("a database that cannot be used", () => {
     await repository.close()
   })
 })
+
+describe("an option of SqliteJobRepository in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown => Reflect.construct(SqliteJobRepository, ["jobs.db", { patienc: 5 }])
+    assert.throws(make, TypeError, "SqliteJobRepository: there is no option patienc: did you mean patience?")
+    const none = (): unknown => Reflect.construct(SqliteJobRepository, [])
+    assert.throws(none, TypeError, "SqliteJobRepository: ")
+  })
+})
+
+describe("an option of PostgresJobRepository in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown =>
+      Reflect.construct(PostgresJobRepository, [{ url: "postgres://localhost/a", connection: 5 }])
+    assert.throws(make, TypeError, "PostgresJobRepository: there is no option connection: did you mean connections?")
+    const none = (): unknown => Reflect.construct(PostgresJobRepository, [])
+    assert.throws(none, TypeError, "PostgresJobRepository: ")
+  })
+})

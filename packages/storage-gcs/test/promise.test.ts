@@ -94,3 +94,12 @@ describe("GcsArtifactStorage", () => {
       await vi.waitFor(() => assert.strictEqual(gcs.sockets(), 0))
     }))
 })
+
+describe("an option of GcsArtifactStorage in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown => Reflect.construct(GcsArtifactStorage, [{ bucket: "renders", prefx: "a" }])
+    assert.throws(make, TypeError, "GcsArtifactStorage: there is no option prefx: did you mean prefix?")
+    const none = (): unknown => Reflect.construct(GcsArtifactStorage, [])
+    assert.throws(none, TypeError, "GcsArtifactStorage: ")
+  })
+})

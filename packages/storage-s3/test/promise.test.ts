@@ -87,3 +87,12 @@ describe("S3ArtifactStorage", () => {
       assert.deepStrictEqual([s3.keys(), s3.uploads()], [[], []])
     }))
 })
+
+describe("an option of S3ArtifactStorage in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown => Reflect.construct(S3ArtifactStorage, [{ bucket: "renders", prefx: "a" }])
+    assert.throws(make, TypeError, "S3ArtifactStorage: there is no option prefx: did you mean prefix?")
+    const none = (): unknown => Reflect.construct(S3ArtifactStorage, [])
+    assert.throws(none, TypeError, "S3ArtifactStorage: ")
+  })
+})

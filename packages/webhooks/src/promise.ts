@@ -6,6 +6,7 @@ import * as FromPromises from "@helios-infra/core/FromPromises"
 import { JobRepository as Jobs, RepositoryError, Unavailable } from "@helios-infra/core/JobRepository"
 import type { JobRepository } from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import * as PromiseOptions from "@helios-infra/core/PromiseOptions"
 import { RepositoryClass } from "@helios-infra/core/RepositoryClass"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -57,6 +58,16 @@ export interface WebhooksOptions {
   readonly drain?: number | undefined
 }
 
+const rules: PromiseOptions.Rules<WebhooksOptions> = {
+  repository: PromiseOptions.methods("save", "get", "list", "delete"),
+  endpoints: PromiseOptions.anything,
+  dir: PromiseOptions.text,
+  report: PromiseOptions.callable,
+  privateAddresses: PromiseOptions.oneOf("allow", "refuse"),
+  ca: PromiseOptions.anything,
+  drain: PromiseOptions.millis
+}
+
 /** Makes a secret, for one endpoint and no other. */
 export const newSecret = (): string => Redacted.value(Effect.runSync(WebhookSignature.newSecret))
 
@@ -80,7 +91,10 @@ export class Webhooks {
   readonly #runtime: ManagedRuntime.ManagedRuntime<Core.Webhooks | Jobs, Failure>
   #closed = false
 
-  constructor({ ca, dir, drain, endpoints, privateAddresses, report, repository }: WebhooksOptions) {
+  /** Throws a `TypeError` where an option is wrong, or there is none of its name. */
+  constructor(options: WebhooksOptions) {
+    PromiseOptions.check("Webhooks", options, rules, ["repository", "endpoints"])
+    const { ca, dir, drain, endpoints, privateAddresses, report, repository } = options
     this.#runtime = ManagedRuntime.make(
       Core.layer({
         endpoints:

@@ -160,3 +160,12 @@ describe("Webhooks without Effect", () => {
     )
   })
 })
+
+describe("an option of Webhooks in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown => Reflect.construct(Webhooks, [{ endpoint: [] }])
+    assert.throws(make, TypeError, "Webhooks: there is no option endpoint: did you mean endpoints?")
+    const none = (): unknown => Reflect.construct(Webhooks, [])
+    assert.throws(none, TypeError, "Webhooks: ")
+  })
+})

@@ -12,6 +12,7 @@ import * as FromPromises from "@helios-infra/core/FromPromises"
 import * as JobSpec from "@helios-infra/core/JobSpec"
 import type { ArtifactStorage, OutputCheck, Telemetry, WorkerResult } from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import * as PromiseOptions from "@helios-infra/core/PromiseOptions"
 import * as TraceContext from "@helios-infra/core/TraceContext"
 import type { ArtifactError } from "@helios-infra/core/ArtifactStorage"
 import type { WorkerSignal } from "@helios-infra/core/WorkerAdapter"
@@ -109,12 +110,55 @@ export interface WorkerOptions extends RenderExecutorOptions {
   readonly telemetry?: Telemetry | undefined
 }
 
+const executorRules: PromiseOptions.Rules<RenderExecutorOptions> = {
+  outputCheck: PromiseOptions.methods("check"),
+  allowedEnvironment: PromiseOptions.texts,
+  env: PromiseOptions.variables,
+  killGrace: PromiseOptions.millis,
+  tailBytes: PromiseOptions.whole(0)
+}
+
+const callRules = {
+  signal: PromiseOptions.abortSignal,
+  report: PromiseOptions.callable
+}
+
+const chunkRules: PromiseOptions.Rules<ExecuteOptions> = { ...callRules, env: PromiseOptions.variables }
+
+const runRules: PromiseOptions.Rules<RunOptions> = {
+  ...callRules,
+  // These come from elsewhere: malformed ones are left out.
+  traceparent: PromiseOptions.anything,
+  tracestate: PromiseOptions.anything
+}
+
+const workerRules: PromiseOptions.Rules<WorkerOptions & { readonly workspaceDir: string }> = {
+  ...executorRules,
+  workspaceDir: PromiseOptions.text,
+  storage: PromiseOptions.methods("put", "get", "head", "list", "delete", "url"),
+  sources: PromiseOptions.texts,
+  allowLocal: PromiseOptions.flag,
+  ca: PromiseOptions.text,
+  requestEnvironment: PromiseOptions.texts,
+  margin: PromiseOptions.millis,
+  cancelInterval: PromiseOptions.millis,
+  idleTimeout: PromiseOptions.millis,
+  jobTimeout: PromiseOptions.millis,
+  jobBytes: PromiseOptions.whole(0),
+  assetTimeout: PromiseOptions.millis,
+  cacheBytes: PromiseOptions.whole(0),
+  logBytes: PromiseOptions.whole(0),
+  telemetry: PromiseOptions.anything
+}
+
 /** Runs the commands of job files in a folder. */
 export class RenderExecutor {
   readonly #layer: Layer.Layer<Executor.RenderExecutor, WorkspaceError>
 
-  /** The folder must exist. */
+  /** The folder must exist. Throws a `TypeError` where an option is wrong, or there is none of its name. */
   constructor(workspaceDir: string, options: RenderExecutorOptions = {}) {
+    PromiseOptions.check("RenderExecutor", { workspaceDir }, { workspaceDir: PromiseOptions.text }, ["workspaceDir"])
+    PromiseOptions.check("RenderExecutor", options, executorRules)
     this.#layer = Executor.layer({ ...options, workspaceDir, outputCheck: checkOf(options) })
   }
 
@@ -122,7 +166,8 @@ export class RenderExecutor {
    * Renders a chunk of a job file; its output is then at `<workspaceDir>/<outputFile>`. Rejects with a `WorkerError`, or
    * with a `JobSpecError` where it is no job file.
    */
-  executeChunk(jobSpec: JobSpec.JobSpec, chunkId: number, options: ExecuteOptions = {}): Promise<WorkerResult> {
+  async executeChunk(jobSpec: JobSpec.JobSpec, chunkId: number, options: ExecuteOptions = {}): Promise<WorkerResult> {
+    PromiseOptions.check("executeChunk", options, chunkRules)
     return this.#run(jobSpec, options, (executor, spec) => executor.executeChunk(spec, chunkId, forAttempt(options)))
   }
 
@@ -130,10 +175,11 @@ export class RenderExecutor {
    * Runs the job file's merge command, with the chunks' outputs under their names in the folder. With `outputFile`, which
    * the command has to name, the final file appears whole or not at all. Rejects like `executeChunk`.
    */
-  executeMerge(
+  async executeMerge(
     jobSpec: JobSpec.JobSpec,
     options: ExecuteOptions & { readonly outputFile?: string | undefined } = {}
   ): Promise<WorkerResult> {
+    PromiseOptions.check("executeMerge", options, { ...chunkRules, outputFile: PromiseOptions.text })
     const { outputFile } = options
     return this.#run(jobSpec, options, (executor, spec) =>
       executor.executeMerge(spec, { ...forAttempt(options), outputFile })
@@ -159,7 +205,9 @@ export class RenderExecutor {
 export class WorkerRuntime {
   readonly #runtime: ManagedRuntime.ManagedRuntime<Runtime.WorkerRuntime, Runtime.MakeError | ArtifactError>
 
+  /** Throws a `TypeError` where an option is wrong, or there is none of its name. */
   constructor(options: WorkerOptions & { readonly workspaceDir: string }) {
+    PromiseOptions.check("WorkerRuntime", options, workerRules, ["workspaceDir"])
     const { telemetry, ...others } = options
     this.#runtime = ManagedRuntime.make(
       Runtime.layer({ ...others, ...layersOf(options) }).pipe(
@@ -172,7 +220,8 @@ export class WorkerRuntime {
    * Renders one chunk of the job file at `jobPath`: an allowed https URL, a path below an allowed folder, or `artifact:`
    * and a key of the storage. Rejects with a `WorkerError`.
    */
-  run(jobPath: string, chunkId: number, options: RunOptions = {}): Promise<WorkerResult> {
+  async run(jobPath: string, chunkId: number, options: RunOptions = {}): Promise<WorkerResult> {
+    PromiseOptions.check("run", options, runRules)
     const { report, signal, ...trace } = options
     const running = Runtime.WorkerRuntime.use((worker) =>
       worker.execute({ jobPath, chunkIndex: chunkId, ...TraceContext.headers(trace) }, { onSignal: report })
@@ -195,9 +244,11 @@ export interface AwsHandlerOptions extends WorkerOptions {
   readonly workspaceDir?: string | undefined
 }
 
-/** Makes a handler for AWS Lambda's Node.js runtime. */
-export const createAwsHandler = (config: AwsHandlerOptions = {}): AwsHandler.Handler =>
-  AwsHandler.make({ ...config, ...layersOf(config), telemetry: PromiseBacking.telemetryLayer(config.telemetry) })
+/** Makes a handler for AWS Lambda's Node.js runtime. Throws a `TypeError` where an option is wrong. */
+export const createAwsHandler = (config: AwsHandlerOptions = {}): AwsHandler.Handler => {
+  PromiseOptions.check("createAwsHandler", config, workerRules)
+  return AwsHandler.make({ ...config, ...layersOf(config), telemetry: PromiseBacking.telemetryLayer(config.telemetry) })
+}
 
 /** Who may ask a worker's server for chunks: see `RequestAuth` of this package for what each one means. */
 export type ServerAuth =
@@ -253,6 +304,26 @@ export interface CloudRunServerOptions extends Omit<WorkerServerOptions, "worksp
   readonly projectId?: string | undefined
 }
 
+const serverRules: PromiseOptions.Rules<WorkerServerOptions> = {
+  ...workerRules,
+  auth: PromiseOptions.anything,
+  host: PromiseOptions.text,
+  concurrency: PromiseOptions.whole(1),
+  heartbeat: PromiseOptions.millis,
+  timeLimit: PromiseOptions.millis,
+  drainTimeout: PromiseOptions.millis,
+  bodyBytes: PromiseOptions.whole(0),
+  headerBytes: PromiseOptions.whole(0),
+  headersTimeout: PromiseOptions.millis,
+  requestTimeout: PromiseOptions.millis,
+  sendTimeout: PromiseOptions.millis,
+  keepAliveTimeout: PromiseOptions.millis,
+  maxConnections: PromiseOptions.whole(1),
+  workerId: PromiseOptions.text
+}
+
+const cloudRunRules: PromiseOptions.Rules<CloudRunServerOptions> = { ...serverRules, projectId: PromiseOptions.text }
+
 /** A server that may be started. */
 export interface ServerHandle {
   /**
@@ -264,20 +335,23 @@ export interface ServerHandle {
   close(): Promise<void>
 }
 
-/** Makes a server for any machine. It ends when `close` is called. */
-export const createWorkerServer = (config: WorkerServerOptions): ServerHandle =>
-  serverOf((port) =>
+/** Makes a server for any machine. It ends when `close` is called. Throws a `TypeError` where an option is wrong. */
+export const createWorkerServer = (config: WorkerServerOptions): ServerHandle => {
+  PromiseOptions.check("createWorkerServer", config, serverRules, ["workspaceDir", "auth"])
+  return serverOf((port) =>
     Server.layer({ ...config, ...layersOf(config), auth: authOf(config.auth), port }).pipe(
       Layer.provide(PromiseBacking.telemetryLayer(config.telemetry))
     )
   )
+}
 
 /**
  * Makes a server for Google Cloud Run. Once it listens it also ends on SIGTERM and SIGINT, within Cloud Run's ten seconds;
  * the process is over when nothing else keeps it.
  */
-export const createCloudRunServer = (config: CloudRunServerOptions): ServerHandle =>
-  serverOf(
+export const createCloudRunServer = (config: CloudRunServerOptions): ServerHandle => {
+  PromiseOptions.check("createCloudRunServer", config, cloudRunRules, ["auth"])
+  return serverOf(
     (port) =>
       CloudRun.layer({
         ...config,
@@ -288,6 +362,7 @@ export const createCloudRunServer = (config: CloudRunServerOptions): ServerHandl
       }),
     endSignal.next
   )
+}
 
 // ---
 // from plain objects to services

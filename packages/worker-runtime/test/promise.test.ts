@@ -178,3 +178,28 @@ describe("a server", () => {
     })
   )
 })
+
+describe("an option of WorkerRuntime in plain JavaScript", () => {
+  it("that is none is told at once", () => {
+    const make = (): unknown => Reflect.construct(WorkerRuntime, [{ workspaceDir: "/tmp", jobTimeOuts: 5 }])
+    assert.throws(make, TypeError, "WorkerRuntime: there is no option jobTimeOuts: did you mean jobTimeout?")
+    const none = (): unknown => Reflect.construct(WorkerRuntime, [])
+    assert.throws(none, TypeError, "WorkerRuntime: ")
+  })
+
+  it("that is none keeps a handler, a server or a command from starting", async () => {
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => createAwsHandler({ margins: 5 }), TypeError, "createAwsHandler: there is no option margins")
+    const server = { workspaceDir: "/tmp", auth: { type: "none" }, timeLimits: 5 } as const
+    assert.throws(() => createWorkerServer(server), TypeError, "createWorkerServer: there is no option timeLimits")
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => createCloudRunServer({}), TypeError, "createCloudRunServer: auth is missing")
+    // @ts-expect-error -- plain JavaScript
+    const error: unknown = await new RenderExecutor("/tmp").executeChunk({}, 0, { signal: "stop" }).then(
+      () => assert.fail("it resolved"),
+      (error: unknown) => error
+    )
+    assert.instanceOf(error, TypeError)
+    assert.include(error.message, "executeChunk: signal must be an AbortSignal")
+  })
+})

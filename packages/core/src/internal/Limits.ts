@@ -2,7 +2,9 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
+import * as Defect from "./Defect.ts"
 
 /** At most so many in so much time. */
 export interface Rate {
@@ -19,7 +21,9 @@ export const checkCount = (name: string, count: number): void => {
 
 /** Throws a `RangeError` unless it is more than no time at all, as what comes of a number that is none is. */
 export const checkTime = (name: string, time: Duration.Input): Duration.Duration => {
-  const given = Duration.fromInputUnsafe(time)
+  const known = Duration.fromInput(time)
+  if (Option.isNone(known)) throw new RangeError(`${name} must be a time of more than 0, is ${Defect.describe(time)}`)
+  const given = known.value
   if (!Duration.isGreaterThan(given, Duration.zero)) {
     throw new RangeError(`${name} must be more than 0, is ${Duration.format(given)}`)
   }

@@ -5,6 +5,7 @@
 import * as Middleware from "../AdapterMiddleware.ts"
 import * as AdapterOfService from "../internal/promise/AdapterOfService.ts"
 import * as PromiseBacking from "../PromiseBacking.ts"
+import * as PromiseOptions from "../PromiseOptions.ts"
 import type { AttemptContext, WorkerAdapter, WorkerJob, WorkerResult } from "./WorkerAdapter.ts"
 
 /** Runs one attempt. */
@@ -58,7 +59,16 @@ export const limitConcurrency = (adapter: WorkerAdapter, most: number): WorkerAd
 export const limitRate = (
   adapter: WorkerAdapter,
   rate: { readonly most: number; readonly per: number }
-): WorkerAdapter => wrapped("limitRate", adapter, Middleware.limitRate(rate))
+): WorkerAdapter => {
+  PromiseOptions.check("limitRate", rate, rateRules)
+  return wrapped("limitRate", adapter, Middleware.limitRate(rate))
+}
+
+/** Their values are looked at where they are used. */
+const rateRules: PromiseOptions.Rules<{ readonly most: number; readonly per: number }> = {
+  most: PromiseOptions.anything,
+  per: PromiseOptions.anything
+}
 
 /**
  * Stops an attempt that takes longer than so many milliseconds, and fails it with `TimedOut`.

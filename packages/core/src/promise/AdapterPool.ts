@@ -1,7 +1,9 @@
 /** Several adapters as one: a job that is rendered on this machine first and elsewhere for the rest. */
 import * as Pool from "../AdapterPool.ts"
 import * as AdapterOfService from "../internal/promise/AdapterOfService.ts"
-import type { Refused, WorkerAdapter } from "./WorkerAdapter.ts"
+import * as PromiseOptions from "../PromiseOptions.ts"
+import { Refused } from "../WorkerError.ts"
+import type { WorkerAdapter } from "./WorkerAdapter.ts"
 
 /** How a pool behaves. */
 export interface PoolOptions {
@@ -29,10 +31,10 @@ export interface PoolOptions {
  * const workerAdapter = overflow([new LocalWorkerAdapter({ concurrency: 2 }), new AwsLambdaAdapter({ functionName: "render" })])
  * ```
  *
- * Throws a `TypeError` where there are no adapters, or one is none.
+ * Throws a `TypeError` where there are no adapters, one is none, or an option is wrong.
  */
 export const overflow = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOptions = {}): WorkerAdapter =>
-  AdapterOfService.make(Pool.overflow(services("overflow", adapters), options), adapters)
+  AdapterOfService.make(Pool.overflow(services("overflow", adapters, options), options), adapters)
 
 /**
  * The first adapter as long as it takes attempts, then the next: one that is throttled rests for as long as it says.
@@ -40,18 +42,30 @@ export const overflow = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOp
  * The first one has as many slots as its `info.maxConcurrency`, the others as many as their `info.concurrency`. Everything
  * else is as with {@link overflow}.
  *
- * Throws a `TypeError` where there are no adapters, or one is none.
+ * Throws a `TypeError` where there are no adapters, one is none, or an option is wrong.
  */
 export const fallback = (adapters: ReadonlyArray<WorkerAdapter>, options: PoolOptions = {}): WorkerAdapter =>
-  AdapterOfService.make(Pool.fallback(services("fallback", adapters), options), adapters)
+  AdapterOfService.make(Pool.fallback(services("fallback", adapters, options), options), adapters)
 
-const services = (name: string, adapters: ReadonlyArray<WorkerAdapter>): Pool.Adapters => {
+const reasons: ReadonlyArray<string> = [...Refused.fields.why.literals, "WorkerLost"]
+
+const rules: PromiseOptions.Rules<PoolOptions> = {
+  name: PromiseOptions.text,
+  passOn: PromiseOptions.must(
+    `a list of ${reasons.map((reason) => JSON.stringify(reason)).join(", ")}`,
+    (value) => Array.isArray(value) && value.every((reason: unknown) => reasons.some((known) => known === reason))
+  )
+}
+
+const services = (name: string, adapters: ReadonlyArray<WorkerAdapter>, options: PoolOptions): Pool.Adapters => {
   const given: unknown = adapters
   if (!Array.isArray(given)) throw new TypeError(`${name}: give it a list of adapters`)
   const [first, ...others] = adapters
   if (first === undefined) throw new TypeError(`${name}: give it one adapter at least`)
-  return [
+  const all: Pool.Adapters = [
     AdapterOfService.serviceOf(name, first),
     ...others.map((adapter) => AdapterOfService.serviceOf(name, adapter))
   ]
+  PromiseOptions.check(name, options, rules)
+  return all
 }

@@ -23,7 +23,7 @@ export class JobExecutor {
    * whatever goes wrong rejects.
    */
   async execute(): Promise<WorkerResult> {
-    this.#options.signal?.throwIfAborted()
+    Engine.admit(this.#options)
     const engine = Engine.make({ telemetry: this.#options.telemetry })
     const exit = await engine.exit(Engine.execute(this.#jobSpec, this.#options), {
       name: "JobExecutor.execute",

@@ -9,6 +9,7 @@ import type {
   DeleteOptions,
   JobExecutionOptions,
   JobManagerOptions,
+  PauseOptions,
   RecoveredJob,
   RecoverOptions
 } from "../internal/promise/Options.ts"
@@ -17,7 +18,13 @@ import type { JobSpec } from "../JobSpec.ts"
 import type { JobProgress } from "../Progress.ts"
 import type { JobState } from "./JobRepository.ts"
 
-export type { DeleteOptions, JobManagerOptions, RecoveredJob, RecoverOptions } from "../internal/promise/Options.ts"
+export type {
+  DeleteOptions,
+  JobManagerOptions,
+  PauseOptions,
+  RecoveredJob,
+  RecoverOptions
+} from "../internal/promise/Options.ts"
 export type { AttemptLog } from "../JobManager.ts"
 export type { JobProgress } from "../Progress.ts"
 
@@ -41,7 +48,8 @@ export class JobManager {
    * job. Rejects with `JobCancelled` when the job was cancelled, with `JobPaused` when it was paused meanwhile.
    */
   async runJob(jobId: string, options: JobExecutionOptions = {}): Promise<JobState> {
-    options.signal?.throwIfAborted()
+    Engine.admitId(jobId)
+    Engine.admit(options, jobId)
     const running = Engine.run(jobId, this.#complete(options))
     const call = { name: "JobManager.runJob", trace: options }
     return Engine.valueOf(await this.#engine.exit(running, call), options.signal)
@@ -49,7 +57,8 @@ export class JobManager {
 
   /** Runs a job on, one that was cancelled as well. */
   async resumeJob(jobId: string, options: JobExecutionOptions = {}): Promise<JobState> {
-    options.signal?.throwIfAborted()
+    Engine.admitId(jobId)
+    Engine.admit(options, jobId)
     const running = Engine.resume(jobId, this.#complete(options))
     const call = { name: "JobManager.resumeJob", trace: options }
     return Engine.valueOf(await this.#engine.exit(running, call), options.signal)
@@ -57,6 +66,7 @@ export class JobManager {
 
   /** The job; `null` where there is none with this id. */
   async getJob(jobId: string): Promise<JobState | null> {
+    Engine.admitId(jobId)
     return Engine.valueOf(await this.#engine.exit(Engine.get(jobId)))
   }
 
@@ -67,6 +77,7 @@ export class JobManager {
 
   /** Stops a job and resolves when nothing of it is left; a job that has ended stays as it ended. */
   async cancelJob(jobId: string): Promise<JobState> {
+    Engine.admitId(jobId)
     return Engine.valueOf(await this.#engine.exit(Engine.cancel(jobId)))
   }
 
@@ -74,8 +85,9 @@ export class JobManager {
    * Stops a job that is running, so that it can be run on, and resolves when nothing of the run is left. With the mode
    * `"drain"`, attempts that run are waited for.
    */
-  async pauseJob(jobId: string, options: { readonly mode?: "drain" | "interrupt" } = {}): Promise<JobState> {
-    return Engine.valueOf(await this.#engine.exit(Engine.pause(jobId, options.mode)))
+  async pauseJob(jobId: string, options: PauseOptions = {}): Promise<JobState> {
+    Engine.admitId(jobId)
+    return Engine.valueOf(await this.#engine.exit(Engine.pause(jobId, options)))
   }
 
   /**
@@ -83,6 +95,7 @@ export class JobManager {
    * removed as well when the adapter says where they are; the final file stays.
    */
   async deleteJob(jobId: string, options: DeleteOptions = {}): Promise<void> {
+    Engine.admitId(jobId)
     return Engine.valueOf(await this.#engine.exit(Engine.remove(jobId, options)))
   }
 
@@ -94,6 +107,7 @@ export class JobManager {
 
   /** What attempts printed last, in the order in which they ended. */
   async logsOf(jobId: string): Promise<Array<AttemptLog>> {
+    Engine.admitId(jobId)
     return Engine.valueOf(await this.#engine.exit(Engine.logs(jobId)))
   }
 
@@ -102,6 +116,7 @@ export class JobManager {
    * A job that nobody runs is waited for.
    */
   async *watchJob(jobId: string): AsyncGenerator<JobProgress, void, undefined> {
+    Engine.admitId(jobId)
     const progress = Engine.valueOf(await this.#engine.exit(Engine.watch(jobId)))
     for await (const exit of progress) yield Engine.valueOf(exit)
   }

@@ -9,11 +9,12 @@ import {
   limitRate,
   limitTime,
   overflow,
+  type PoolOptions,
   Throttled,
   type WorkerAdapter
 } from "@helios-infra/core/promise"
 import { assert, describe, it } from "vitest"
-import { Adapter, chunkOf, job, ok } from "./Plain.ts"
+import { Adapter, chunkOf, job, ok, untyped } from "./Plain.ts"
 
 class Named extends Adapter {
   readonly info: NonNullable<WorkerAdapter["info"]>
@@ -144,6 +145,19 @@ describe("overflow", () => {
     // @ts-expect-error -- plain JavaScript
     assert.throws(() => limitConcurrency(undefined, 1), TypeError, "limitConcurrency: an adapter must have")
   })
+
+  it("says what is wrong with an option", () => {
+    const adapters = [new Adapter()]
+    const throws = (make: (options: PoolOptions) => unknown, options: object, message: string) =>
+      assert.throws(() => make(untyped(options)), TypeError, message)
+    throws(
+      (options) => overflow(adapters, options),
+      { passon: [] },
+      "overflow: there is no option passon: did you mean"
+    )
+    throws((options) => fallback(adapters, options), { passOn: ["Lost"] }, "fallback: passOn must be a list of")
+    throws((options) => fallback(adapters, options), { passOn: "WorkerLost" }, 'is "WorkerLost"')
+  })
 })
 
 describe("fallback", () => {
@@ -223,6 +237,17 @@ describe("an adapter in plain JavaScript", () => {
 })
 
 describe("limits", () => {
+  it("have to be some", () => {
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitTime(new Adapter()), RangeError, "limit must be a time of more than 0, is undefined")
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitTime(new Adapter(), "soon"), RangeError, 'limit must be a time of more than 0, is "soon"')
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitRate(new Adapter()), TypeError, "limitRate: the options must be an object")
+    // @ts-expect-error -- plain JavaScript
+    assert.throws(() => limitRate(new Adapter(), { most: 1, par: 5 }), TypeError, "did you mean per?")
+  })
+
   it("let no more attempts of all jobs through at once", async () => {
     const inner = new Named({ name: "a", concurrency: 8 }, async () => {
       await new Promise((resolve) => setTimeout(resolve, 2))

@@ -139,6 +139,20 @@ describe("JobExecutor", () => {
     }
   })
 
+  it("goes on when what onProgress throws cannot even be told", async () => {
+    const silent = new Error()
+    Object.defineProperty(silent, "message", {
+      get: () => {
+        throw new Error("no message")
+      }
+    })
+    const onProgress = () => {
+      throw silent
+    }
+    const { exitCode } = await new JobExecutor(job(2), { workerAdapter: new Adapter(), onProgress }).execute()
+    assert.strictEqual(exitCode, 0)
+  })
+
   it("fails when the stitcher's result says so, or is none", async () => {
     for (const [answer, expected] of [
       [{ ...ok, exitCode: 1, stderr: "codec missing" }, /codec missing/],

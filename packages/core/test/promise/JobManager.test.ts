@@ -3,6 +3,7 @@ import {
   InMemoryJobRepository,
   JobCancelled,
   JobError,
+  JobExecutor,
   JobManager,
   JobPaused,
   type JobExecutionOptions,
@@ -88,6 +89,89 @@ describe("JobManager", () => {
     assert.strictEqual(reason._tag, "InvalidRequest")
     assert.include(message, Object.keys(wrong)[0] ?? "?")
     assert.strictEqual(workerAdapter.jobs.length, 0)
+  })
+
+  it.each<readonly [object, string]>([
+    [{ retires: 0 }, "there is no option retires: did you mean retries?"],
+    [{ attemptTimeout: 1000 }, "there is no option attemptTimeout: there are workerAdapter"],
+    [{ artifacts: { acces: "urls" } }, "there is no option acces: did you mean access?"],
+    [{ signal: new AbortController() }, "signal must be an AbortSignal"],
+    [{ signal: null }, "signal must be an AbortSignal"],
+    [{ onProgress: "bar" }, "onProgress must be a function"],
+    [{ jobDir: new URL("file:///films") }, "jobDir must be a text"],
+    [{ env: { THREADS: 4 } }, "env.THREADS must be a text, is 4"],
+    [{ outputFile: 3 }, "outputFile must be a text"],
+    [{ stitcher: {} }, "stitcher must have a method stitch"],
+    [{ takeOver: "never" }, 'takeOver must be "if-dead" or "always"']
+  ])("says what is wrong with %o, before anything starts", async (wrong, message) => {
+    const jobs = new JobManager()
+    const { id } = await jobs.createJob(job(1))
+    const workerAdapter = new Adapter()
+    const options = { workerAdapter, ...wrong }
+    for (const run of [
+      () => jobs.runJob(id, options),
+      () => jobs.resumeJob(id, options),
+      () => new JobExecutor(job(1), options).execute()
+    ]) {
+      const error = await failure(run())
+      assert.strictEqual(error.reason._tag, "InvalidRequest")
+      assert.include(error.message, message)
+      assert.notMatch(error.stack ?? "", /~effect|FiberImpl/)
+    }
+    assert.strictEqual(workerAdapter.jobs.length, 0)
+    assert.strictEqual((await jobs.getJob(id))?.status, "pending")
+  })
+
+  it("says what is wrong with the options of its other methods, and its own", async () => {
+    const jobs = new JobManager()
+    const { id } = await jobs.createJob(job(1))
+    for (const [attempt, message] of [
+      [() => jobs.pauseJob(id, untyped("drain")), 'the options must be an object, are "drain"'],
+      [() => jobs.pauseJob(id, untyped({ mode: "soft" })), 'mode must be "drain" or "interrupt", is "soft"'],
+      [() => jobs.deleteJob(id, untyped({ workerAdapte: new Adapter() })), "did you mean workerAdapter?"],
+      [() => jobs.recoverJobs(untyped(undefined)), "the options must be an object"],
+      [() => jobs.recoverJobs(untyped({})), "there are no options"],
+      [() => jobs.recoverJobs(untyped({ options: {} })), "options must be a function"]
+    ] as const) {
+      const error = await failure(attempt())
+      assert.strictEqual(error.reason._tag, "InvalidRequest")
+      assert.include(error.message, message)
+    }
+    assert.isNotNull(await jobs.getJob(id))
+    for (const [options, message] of [
+      [{ repositry: new InMemoryJobRepository() }, "did you mean repository?"],
+      [{ concurrency: 3 }, "there is no option concurrency"],
+      [null, "the options must be an object"]
+    ] as const) {
+      assert.throws(() => new JobManager(untyped(options)), JobError, message)
+    }
+  })
+
+  it("says when it is not given the id of a job", async () => {
+    const jobs = new JobManager()
+    const workerAdapter = new Adapter()
+    for (const id of [undefined, null, 3, {}]) {
+      for (const attempt of [
+        () => jobs.getJob(untyped(id)),
+        () => jobs.runJob(untyped(id), { workerAdapter }),
+        () => jobs.resumeJob(untyped(id), { workerAdapter }),
+        () => jobs.cancelJob(untyped(id)),
+        () => jobs.pauseJob(untyped(id)),
+        () => jobs.deleteJob(untyped(id)),
+        () => jobs.logsOf(untyped(id)),
+        () => jobs.watchJob(untyped(id)).next()
+      ]) {
+        assert.include((await failure(attempt())).message, "the id of a job must be a text, is ")
+      }
+    }
+  })
+
+  it("takes what is undefined in a job file for left out, as JSON does", async () => {
+    const jobs = new JobManager()
+    const spec = { ...job(1), id: undefined, mergeCommand: undefined }
+    const created = await jobs.createJob(untyped({ ...spec, metadata: { ...spec.metadata, width: undefined } }))
+    assert.deepStrictEqual(created.spec, job(1))
+    assert.isString(created.id)
   })
 
   it("runs as many attempts at once as the options say, else the manager, else the adapter", async () => {
@@ -426,6 +510,10 @@ describe("JobManager", () => {
         }
       })
       assert.deepStrictEqual(thrown, [])
+      await died("late")
+      const [late] = await jobs.recoverJobs({ options: untyped(async () => ({ workerAdapter: new Adapter() })) })
+      assert(late?.how === "error")
+      assert.include(late.error.message, "the options must be an object, are a promise")
     })
 
     it("saves seldom: when a job is created, while it runs, and at its end", async () => {
@@ -516,6 +604,18 @@ describe("JobManager", () => {
       const { message } = await failure(jobs.runJob("job", { workerAdapter }))
       assert.match(message, /damaged at/)
       assert.strictEqual(workerAdapter.jobs.length, 0)
+    })
+
+    it.each([{ rows: [] }, "none", false])("says that a store gives %o where there is no job", async (garbage) => {
+      class Odd extends Store {
+        override async get(): Promise<never> {
+          return untyped(garbage)
+        }
+      }
+      const { message, reason } = await failure(new JobManager({ repository: new Odd() }).createJob(job(1)))
+      assert.notMatch(message, /already/)
+      assert.match(message, /its journal is damaged at /)
+      assert.strictEqual(reason._tag, "RepositoryError")
     })
 
     it("rejects a list that is none, and one with garbage in it", async () => {

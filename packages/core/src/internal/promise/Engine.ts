@@ -29,18 +29,27 @@ import type { JobProgress } from "../../Progress.ts"
 import * as OutputCheck from "../../OutputCheck.ts"
 import type { ArtifactStorage as PlainStorage } from "../../promise/ArtifactStorage.ts"
 import { JobCancelled, JobError, JobPaused } from "../../promise/JobError.ts"
+import { Telemetry } from "../../promise/Telemetry.ts"
 import type { WorkerAdapter as PlainAdapter } from "../../promise/WorkerAdapter.ts"
 import * as PromiseBacking from "../../PromiseBacking.ts"
+import * as PromiseOptions from "../../PromiseOptions.ts"
 import { VideoStitcher } from "../../VideoStitcher.ts"
 import * as WorkerAdapter from "../../WorkerAdapter.ts"
 import { Refused } from "../../WorkerError.ts"
 import { annotations } from "../../Telemetry.ts"
 import * as TraceContext from "../../TraceContext.ts"
 import * as Workspace from "../../Workspace.ts"
-import * as Defect from "../Defect.ts"
 import * as ChunkReports from "./ChunkReports.ts"
-import type { DeleteOptions, JobExecutionOptions, JobManagerOptions, RecoverOptions } from "./Options.ts"
+import type {
+  ArtifactsOptions,
+  DeleteOptions,
+  JobExecutionOptions,
+  JobManagerOptions,
+  PauseOptions,
+  RecoverOptions
+} from "./Options.ts"
 import * as OutputCheckService from "./OutputCheckService.ts"
+import * as QuietStack from "./QuietStack.ts"
 import * as TrustingWorkspace from "./TrustingWorkspace.ts"
 import * as UserPromise from "./UserPromise.ts"
 import * as VideoStitcherService from "./VideoStitcherService.ts"
@@ -64,15 +73,11 @@ interface Call {
 
 /** Makes an engine. It holds nothing that would have to be closed. */
 export const make = (options: JobManagerOptions = {}): Engine => {
-  const { defaultConcurrency, repository, storage, telemetry } = options
+  const optionsIssue = PromiseOptions.issue(options, managerRules)
+  if (optionsIssue !== undefined) throw errorOf(invalid(undefined, optionsIssue))
+  const { repository, storage, telemetry } = options
   const manager = Option.getOrUndefined(PromiseBacking.managerOf(options))
   const outer = telemetry === undefined ? Option.none() : PromiseBacking.telemetryOf(telemetry)
-  const wrong =
-    countIssue("defaultConcurrency", defaultConcurrency, 1) ??
-    repositoryIssue(repository) ??
-    storageIssue(storage) ??
-    (telemetry !== undefined && Option.isNone(outer) ? PromiseBacking.notTelemetry : undefined)
-  if (wrong !== undefined) throw new JobError({ reason: new Core.InvalidRequest({ fix: wrong }) })
   const services =
     manager === undefined
       ? JobManager.layer.pipe(
@@ -137,16 +142,8 @@ export const errorOf = (failure: Failure): JobError | JobCancelled | JobPaused =
   const { jobId, reason } = failure._tag === "JobError" ? failure : { jobId: undefined, reason: failure }
   if (jobId !== undefined && reason._tag === "JobCancelled") return new JobCancelled({ jobId })
   if (jobId !== undefined && reason._tag === "JobPaused") return new JobPaused({ jobId })
-  quiet(reason)
+  QuietStack.quiet(reason)
   return new JobError({ reason, ...(jobId === undefined ? undefined : { jobId }) })
-}
-
-/** Takes the engine's own frames out of the errors in an error: they say nothing of the caller, and bury who it is. */
-const quiet = (error: unknown): void => {
-  if (!(error instanceof Error)) return
-  if (/~effect\/|FiberImpl/.test(error.stack ?? "")) error.stack = `${error.name}: ${error.message}`
-  if (Predicate.hasProperty(error, "reason")) quiet(error.reason)
-  if (Predicate.hasProperty(error, "last")) quiet(error.last)
 }
 
 // ---
@@ -156,54 +153,98 @@ const quiet = (error: unknown): void => {
 const invalid = (jobId: string | undefined, fix: string): Core.JobError =>
   new Core.JobError({ ...(jobId === undefined ? undefined : { jobId }), reason: new Core.InvalidRequest({ fix }) })
 
-const countIssue = (name: string, value: unknown, least: number): string | undefined =>
-  value === undefined || (Predicate.isNumber(value) && Number.isSafeInteger(value) && value >= least)
-    ? undefined
-    : `${name} must be a whole number from ${least}, is ${Defect.describe(value)}`
+const adapterRule = PromiseOptions.methods("execute")
+const storageRule = PromiseOptions.methods("put", "get", "head", "list", "delete", "url")
+const takeOverRule = PromiseOptions.oneOf("if-dead", "always")
 
-/** What plain JavaScript can get wrong: a method that is not there. */
-const methodIssue = (name: string, value: unknown, methods: ReadonlyArray<string>): string | undefined => {
-  const missing = methods.find(
-    (method) => !Predicate.hasProperty(value, method) || !Predicate.isFunction(value[method])
-  )
-  return missing === undefined ? undefined : `${name} must have a method ${missing}`
+const managerRules: PromiseOptions.Rules<JobManagerOptions> = {
+  repository: PromiseOptions.methods("save", "get", "list", "delete"),
+  storage: storageRule,
+  defaultConcurrency: PromiseOptions.whole(1),
+  telemetry: (value) =>
+    value instanceof Telemetry && Option.isSome(PromiseBacking.telemetryOf(value))
+      ? undefined
+      : PromiseBacking.notTelemetry
 }
 
-const repositoryIssue = (repository: unknown): string | undefined =>
-  repository === undefined ? undefined : methodIssue("repository", repository, ["save", "get", "list", "delete"])
+const artifactsRules: PromiseOptions.Rules<ArtifactsOptions> = {
+  access: PromiseOptions.oneOf("credentials", "urls"),
+  urlsExpire: PromiseOptions.millis,
+  stitchFrom: PromiseOptions.oneOf("copies", "storage"),
+  keep: PromiseOptions.flag
+}
 
-const storageIssue = (storage: unknown): string | undefined =>
-  storage === undefined ? undefined : methodIssue("storage", storage, ["put", "get", "head", "list", "delete", "url"])
+const runRules: PromiseOptions.Rules<JobExecutionOptions> = {
+  workerAdapter: adapterRule,
+  mergeAdapter: adapterRule,
+  stitcher: PromiseOptions.methods("stitch"),
+  outputFile: PromiseOptions.text,
+  concurrency: PromiseOptions.whole(1),
+  retries: PromiseOptions.whole(0),
+  retryDelay: PromiseOptions.millis,
+  signal: PromiseOptions.abortSignal,
+  onProgress: PromiseOptions.callable,
+  jobDir: PromiseOptions.text,
+  outputCheck: PromiseOptions.methods("check"),
+  env: PromiseOptions.variables,
+  storage: storageRule,
+  artifacts: (value) => PromiseOptions.issue(value, artifactsRules, "artifacts"),
+  takeOver: takeOverRule,
+  // These come from elsewhere: malformed ones are left out.
+  traceparent: PromiseOptions.anything,
+  tracestate: PromiseOptions.anything,
+  telemetry: managerRules.telemetry
+}
 
-const optionsIssue = (
-  options: JobExecutionOptions,
+const pauseRules: PromiseOptions.Rules<PauseOptions> = { mode: PromiseOptions.oneOf("drain", "interrupt") }
+
+const deleteRules: PromiseOptions.Rules<DeleteOptions> = {
+  workerAdapter: adapterRule,
+  jobDir: PromiseOptions.text,
+  storage: storageRule
+}
+
+const recoverRules: PromiseOptions.Rules<RecoverOptions> = {
+  options: PromiseOptions.callable,
+  takeOver: takeOverRule,
+  brokenOff: PromiseOptions.whole(1)
+}
+
+const checked = (
+  jobId: string | undefined,
+  options: unknown,
+  rules: Readonly<Record<string, PromiseOptions.Rule>>
+): Effect.Effect<void, Core.JobError> =>
+  Effect.suspend(() => {
+    const issue = PromiseOptions.issue(options, rules)
+    return issue === undefined ? Effect.void : Effect.fail(invalid(jobId, issue))
+  })
+
+/** Throws where the id of a job is none. */
+export const admitId = (jobId: unknown): void => {
+  const issue = PromiseOptions.text(jobId, "the id of a job")
+  if (issue !== undefined) throw errorOf(invalid(undefined, issue))
+}
+
+/** Throws what is wrong with the options of a run; when its signal is aborted already, the reason of that. */
+export const admit = (options: JobExecutionOptions, jobId?: string): void => {
+  const issue = PromiseOptions.issue(options, runRules)
+  if (issue !== undefined) throw errorOf(invalid(jobId, issue))
+  options.signal?.throwIfAborted()
+}
+
+/** What a run lacks. */
+const lackOf = (
+  { outputFile, stitcher, workerAdapter }: JobExecutionOptions,
   lastOutputFile: string | undefined,
   hasOwn: boolean
 ): string | undefined => {
-  const { concurrency, mergeAdapter, outputCheck, retries, retryDelay, stitcher, storage, takeOver, workerAdapter } =
-    options
-  const { outputFile = lastOutputFile } = options
   if (workerAdapter === undefined && !hasOwn) {
     return "there is no workerAdapter: give one, for example new LocalWorkerAdapter() of @helios-infra/adapter-local/promise"
   }
-  if (stitcher !== undefined && (!Predicate.isString(outputFile) || outputFile === "")) {
-    return "a stitcher needs an outputFile: say where the final file goes"
-  }
-  return (
-    (workerAdapter === undefined ? undefined : methodIssue("workerAdapter", workerAdapter, ["execute"])) ??
-    (mergeAdapter === undefined ? undefined : methodIssue("mergeAdapter", mergeAdapter, ["execute"])) ??
-    (stitcher === undefined ? undefined : methodIssue("stitcher", stitcher, ["stitch"])) ??
-    (outputCheck === undefined ? undefined : methodIssue("outputCheck", outputCheck, ["check"])) ??
-    storageIssue(storage) ??
-    (takeOver === undefined || takeOver === "if-dead" || takeOver === "always"
-      ? undefined
-      : `takeOver must be "if-dead" or "always", is ${Defect.describe(takeOver)}`) ??
-    countIssue("concurrency", concurrency, 1) ??
-    countIssue("retries", retries, 0) ??
-    (retryDelay === undefined || (Number.isFinite(retryDelay) && retryDelay >= 0)
-      ? undefined
-      : `retryDelay must be a number of milliseconds from 0, is ${String(retryDelay)}`)
-  )
+  return stitcher !== undefined && (outputFile ?? lastOutputFile ?? "") === ""
+    ? "a stitcher needs an outputFile: say where the final file goes"
+    : undefined
 }
 
 /** The services of one run, and their options. */
@@ -211,13 +252,14 @@ const runOptions = Effect.fnUntraced(function* (
   jobId: string,
   options: JobExecutionOptions
 ): Effect.fn.Return<JobManager.RunOptions, Core.JobError, JobManager.JobManager | Scope.Scope> {
+  yield* checked(jobId, options, runRules)
   const { mergeAdapter, stitcher, storage, workerAdapter } = options
   const last =
     stitcher !== undefined && options.outputFile === undefined
       ? yield* Effect.option(JobManager.JobManager.use((jobs) => jobs.get(jobId)))
       : Option.none()
   const own = yield* OwnFolder
-  const issue = optionsIssue(options, Option.getOrUndefined(last)?.target?.outputFile, own !== undefined)
+  const issue = lackOf(options, Option.getOrUndefined(last)?.target?.outputFile, own !== undefined)
   if (issue !== undefined) return yield* invalid(jobId, issue)
   const folder = yield* own === undefined ? adapterFolder(jobId, options) : ownFolder(jobId, own(options.jobDir))
   const { outputCheck, workspace } = folder
@@ -309,9 +351,19 @@ const workspaceOf = Effect.fnUntraced(function* (
 // what a manager does
 // ---
 
-/** Creates a job. */
+/** Creates a job. What is `undefined` in its file, or in that's metadata, is not there, as in JSON. */
 export const create = (spec: unknown): Effect.Effect<JobState, Core.JobError, JobManager.JobManager> =>
-  JobManager.JobManager.use((jobs) => jobs.create(spec))
+  JobManager.JobManager.use((jobs) => {
+    const given = defined(spec)
+    return jobs.create(
+      Predicate.hasProperty(given, "metadata") ? { ...given, metadata: defined(given.metadata) } : given
+    )
+  })
+
+const defined = (value: unknown): unknown =>
+  Predicate.isObject(value) && Object.values(value).includes(undefined)
+    ? Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined))
+    : value
 
 /** The job, or `null`. */
 export const get = (jobId: string): Effect.Effect<JobState | null, Core.JobError, JobManager.JobManager> =>
@@ -341,19 +393,20 @@ export const cancel = (jobId: string): Effect.Effect<JobState, Core.JobError, Jo
 /** Pauses a job. */
 export const pause = (
   jobId: string,
-  mode: "drain" | "interrupt" | undefined
+  options: PauseOptions
 ): Effect.Effect<JobState, Core.JobError, JobManager.JobManager> =>
-  JobManager.JobManager.use((jobs) => jobs.pause(jobId, { mode }))
+  Effect.andThen(
+    checked(jobId, options, pauseRules),
+    JobManager.JobManager.use((jobs) => jobs.pause(jobId, { mode: options.mode }))
+  )
 
 /** Deletes a job, and its files where somebody says where they are. */
 export const remove = Effect.fnUntraced(function* (
   jobId: string,
-  { jobDir, storage, workerAdapter }: DeleteOptions
+  options: DeleteOptions
 ): Effect.fn.Return<void, Core.JobError, JobManager.JobManager | Scope.Scope> {
-  const issue =
-    (workerAdapter === undefined ? undefined : methodIssue("workerAdapter", workerAdapter, ["execute"])) ??
-    storageIssue(storage)
-  if (issue !== undefined) return yield* invalid(jobId, issue)
+  yield* checked(jobId, options, deleteRules)
+  const { jobDir, storage, workerAdapter } = options
   const jobs = yield* JobManager.JobManager
   const own = yield* OwnFolder
   const workspace =
@@ -367,25 +420,27 @@ export const remove = Effect.fnUntraced(function* (
 }, Effect.scoped)
 
 /** Runs the jobs on whose process died, one after the other. */
-export const recover = ({
-  options,
-  ...which
-}: RecoverOptions): Effect.Effect<ReadonlyArray<JobRecovery.Recovered>, Core.JobError, Services> =>
-  Effect.flatMap(Effect.context<Services>(), (context) =>
-    JobManager.JobManager.use((jobs) =>
-      jobs.recover({
-        ...which,
-        run: (job, takeOver) =>
-          Effect.try({
-            try: () => ({ ...options(job), ...takeOver }),
-            catch: (value) => invalid(job.id, `its options failed: ${new UserPromise.Thrown({ value }).message}`)
-          }).pipe(
-            Effect.flatMap((options) => run(job.id, options)),
-            Effect.provide(context)
-          )
-      })
-    )
-  )
+export const recover = Effect.fnUntraced(function* (
+  given: RecoverOptions
+): Effect.fn.Return<ReadonlyArray<JobRecovery.Recovered>, Core.JobError, Services> {
+  yield* checked(undefined, given, recoverRules)
+  const { options, ...which } = given
+  if (!Predicate.isFunction(options)) return yield* invalid(undefined, "there are no options: say how a job is run on")
+  const context = yield* Effect.context<Services>()
+  const jobs = yield* JobManager.JobManager
+  return yield* jobs.recover({
+    ...which,
+    run: (job, takeOver) =>
+      Effect.try({
+        try: () => options(job),
+        catch: (value) => invalid(job.id, `its options failed: ${new UserPromise.Thrown({ value }).message}`)
+      }).pipe(
+        Effect.tap((options) => checked(job.id, options, runRules)),
+        Effect.flatMap((options) => run(job.id, { ...options, ...takeOver })),
+        Effect.provide(context)
+      )
+  })
+})
 
 /** What attempts printed. */
 export const logs = (

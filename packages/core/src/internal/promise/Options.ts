@@ -84,6 +84,12 @@ export interface JobExecutionOptions {
   readonly telemetry?: Telemetry | undefined
 }
 
+/** How a job is paused. */
+export interface PauseOptions {
+  /** Whether attempts that run are waited for, or stopped. Default: `"interrupt"`. */
+  readonly mode?: "drain" | "interrupt" | undefined
+}
+
 /** Where a job's files are. */
 export interface DeleteOptions {
   /** The adapter that rendered it: its outputs here are removed with the job. Default: they stay where they are. */

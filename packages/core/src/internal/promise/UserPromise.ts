@@ -11,10 +11,17 @@ import * as Defect from "../Defect.ts"
 /** What a user's promise was rejected with. */
 export class Thrown extends Data.TaggedError("Thrown")<{ readonly value: unknown }> {
   override get message(): string {
-    const { value } = this
-    // Errors of commands hold what these have printed.
+    return textOf(this.value)
+  }
+}
+
+/** What was thrown, in words. Errors of commands hold what these have printed, and an error's message can throw itself. */
+const textOf = (value: unknown): string => {
+  try {
     if (typeof value === "string") return Defect.brief(value)
     return value instanceof Error && value.message !== "" ? Defect.brief(value.message) : Defect.describe(value)
+  } catch {
+    return "something that cannot be told in words"
   }
 }
 
