@@ -11,6 +11,7 @@ import type {
   WorkerResult
 } from "@helios-infra/core/promise"
 import * as PromiseBacking from "@helios-infra/core/PromiseBacking"
+import * as PromiseOptions from "@helios-infra/core/PromiseOptions"
 import * as Effect from "effect/Effect"
 import * as FfmpegOutputCheck from "./FfmpegOutputCheck.ts"
 import * as Ffmpeg from "./FfmpegStitcher.ts"
@@ -74,6 +75,47 @@ export interface FfmpegStitcherOptions {
   readonly silentChunks?: "allow" | "reject" | undefined
 }
 
+const tracksRule: PromiseOptions.Rule = (value, name) =>
+  Array.isArray(value)
+    ? value
+        .map((track: unknown, index) => PromiseOptions.issue(track, trackRules, `${name}[${index}]`))
+        .find((issue) => issue !== undefined)
+    : `${name} must be a list`
+
+const number = PromiseOptions.must("a number from 0", (value) => Number.isFinite(value) && Number(value) >= 0)
+
+const trackRules: PromiseOptions.Rules<NonNullable<FfmpegStitcherOptions["audioTracks"]>[number]> = {
+  path: PromiseOptions.text,
+  startSeconds: number,
+  volume: number
+}
+
+const reencodeRules: PromiseOptions.Rules<NonNullable<FfmpegStitcherOptions["reencode"]>> = {
+  codec: PromiseOptions.text,
+  args: PromiseOptions.texts,
+  pixelFormat: PromiseOptions.text
+}
+
+const previewRules: PromiseOptions.Rules<NonNullable<FfmpegStitcherOptions["preview"]>> = {
+  folder: PromiseOptions.text,
+  format: PromiseOptions.oneOf("hls", "mp4")
+}
+
+const rules: PromiseOptions.Rules<FfmpegStitcherOptions> = {
+  ffmpegPath: PromiseOptions.text,
+  audioCodec: PromiseOptions.text,
+  audioBitrate: PromiseOptions.text,
+  audioTracks: tracksRule,
+  reencode: (value, name) => PromiseOptions.issue(value, reencodeRules, name),
+  preview: (value, name) => PromiseOptions.issue(value, previewRules, name),
+  manifest: PromiseOptions.text,
+  hashResult: PromiseOptions.flag,
+  incremental: PromiseOptions.flag,
+  faststart: PromiseOptions.flag,
+  decode: PromiseOptions.oneOf("keyframes", "full", "packets"),
+  silentChunks: PromiseOptions.oneOf("allow", "reject")
+}
+
 /**
  * Joins chunks with ffmpeg, while later ones are still rendered, video never encoded again; checks every chunk before it
  * counts.
@@ -83,7 +125,9 @@ export class FfmpegStitcher implements VideoStitcher {
   readonly outputCheck: OutputCheck
   readonly #options: FfmpegStitcherOptions
 
+  /** Throws a `TypeError` where an option is wrong, or there is none of its name. */
   constructor(options: FfmpegStitcherOptions = {}) {
+    PromiseOptions.check("FfmpegStitcher", options, rules)
     this.#options = options
     PromiseBacking.backStitcher(this, FfmpegStitcher.prototype, Ffmpeg.layer(options))
     const checking = Effect.provide(FfmpegOutputCheck.make(options), localFiles.layer)

@@ -70,6 +70,25 @@ const appears = async (file: string): Promise<void> => {
 const stitcher = new FfmpegStitcher({ ffmpegPath })
 
 describe("FfmpegStitcher", () => {
+  it("says at once which option there is not, and which value is none", () => {
+    const make = (options: unknown): unknown => Reflect.construct(FfmpegStitcher, [options])
+    const wrong: ReadonlyArray<readonly [unknown, string]> = [
+      [{ fastStart: false }, "there is no option fastStart: did you mean faststart?"],
+      [{ decode: "all" }, 'decode must be "keyframes" or "full" or "packets", is "all"'],
+      [
+        { audioTracks: [{ path: "a.wav" }, { file: "b.wav" }] },
+        "there is no option file: there are path, startSeconds, volume"
+      ],
+      [{ audioTracks: [{ path: "a.wav", volume: -1 }] }, "volume must be a number from 0, is -1"],
+      [{ reencode: "libx264" }, 'reencode must be an object, is "libx264"'],
+      [{ preview: { folder: "live", format: "dash" } }, 'format must be "hls" or "mp4", is "dash"']
+    ]
+    for (const [options, message] of wrong) {
+      assert.throws(() => make(options), TypeError, `FfmpegStitcher: ${message}`)
+    }
+    assert.instanceOf(make({ manifest: undefined }), FfmpegStitcher)
+  })
+
   it("joins what a user's own adapter rendered, and checks it on the way", () =>
     inFolder(async (at) => {
       const workerAdapter = adapter((file, frames, attempt) => video(file, attempt === 1 ? frames - 1 : frames))
