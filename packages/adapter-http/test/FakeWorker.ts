@@ -99,13 +99,15 @@ export const make = (options: Options = {}): Effect.Effect<FakeWorker, never, Sc
     const [word = "", first = "", ...more] = command.split(" ")
     const streams = events && String(exchange.request.headers.accept).includes(WorkerProtocol.eventsMediaType)
     const id = workerId === undefined ? undefined : { workerId }
+    let beating: NodeJS.Timeout | undefined
     const finish = (reply: unknown) => {
+      // It may take a while until all is sent, and it is closed.
+      clearInterval(beating)
       if (streams) response.end(`${JSON.stringify({ event: "result", reply })}\n`)
       else response.setHeader("content-type", "application/json").end(JSON.stringify(reply))
     }
     const done = (printed: { readonly stdout?: string; readonly stderr?: string; readonly output?: object } = {}) =>
       finish(result({ ...printed, ...id }))
-    let beating: NodeJS.Timeout | undefined
     if (streams) {
       begin()
       send({ event: "heartbeat", ...id })
