@@ -81,7 +81,7 @@ export interface Join extends Target {
   readonly sound: JoinedSound.JoinedSound | undefined
   /** How many frames, and how many samples of sound, the chunks have so far. */
   readonly taken: { readonly frames: number; readonly samples: number }
-  /** A chunk whose picture begins elsewhere in its file than that of the first. */
+  /** A chunk whose picture begins elsewhere in its file than that of the first, and cannot be moved. */
   readonly stray: Chunk | undefined
   readonly faststart: boolean
   readonly options: Options | undefined
@@ -142,7 +142,7 @@ export const chunkOf = (
   const { audio } = media
   if (media.video === undefined) return Effect.die("a chunk without video fits nothing")
   const { timestamps, ...picture } = media.video
-  const tick = picture.tick.numerator / picture.tick.denominator
+  const tick = tickOf(picture)
   // What was read counts from where the file starts, rounded to a tick.
   const start = Math.round((timestamps[0] ?? 0) + media.start / tick) * tick
   const video = { ...picture, start }
@@ -208,7 +208,7 @@ export const take = Effect.fnUntraced(function* (join: Join, chunk: Chunk): Effe
     frames: join.taken.frames + output.frameCount,
     samples: join.taken.samples + (audio?.samples ?? 0)
   }
-  const stray = join.stray ?? (isStray(first, chunk) ? chunk : undefined)
+  const stray = join.stray ?? (isStray(first, chunk) && !isMovable(chunk) ? chunk : undefined)
   const next = { ...join, taken, stray, sound: soundWith(join, taken, audio) }
   yield* checkStarts(next)
   return next
@@ -434,11 +434,15 @@ const checkAgainst = ({ first, rate, sound }: Join, chunk: Chunk): Effect.Effect
   return Effect.void
 }
 
-/** Whether a chunk's picture begins elsewhere in its file than the first one's. Those of Matroska are moved there. */
-const isStray = (first: Chunk, { video }: Chunk): boolean => {
-  const tick = video.tick.numerator / video.tick.denominator
-  return tick !== 0.001 && Math.abs(video.start - first.video.start) >= tick / 2
-}
+/** A tick, in seconds. */
+const tickOf = ({ tick }: Pick<MediaProbe.VideoTrack, "tick">): number => tick.numerator / tick.denominator
+
+/** Whether a chunk's picture begins elsewhere in its file than the first one's. */
+export const isStray = (first: Chunk, { video }: Chunk): boolean =>
+  Math.abs(video.start - first.video.start) >= tickOf(video) / 2
+
+/** Whether it is Matroska's, which counts milliseconds: in a copy it can begin at any of them. */
+export const isMovable = ({ video }: Chunk): boolean => tickOf(video) === 0.001
 
 /** Where the picture is read apart from the sound, `concatList` has one place at which it begins for all. */
 const checkStarts = ({ first, sound, stray }: Join): Effect.Effect<void, StitchError> => {

@@ -8,7 +8,7 @@ import { ChunkInvalid } from "@helios-infra/core/VideoStitcher"
 import * as Effect from "effect/Effect"
 import * as path from "node:path"
 import * as Ffmpeg from "../Ffmpeg.ts"
-import type * as JoinPlan from "../JoinPlan.ts"
+import * as JoinPlan from "../JoinPlan.ts"
 import * as MediaProbe from "../MediaProbe.ts"
 import type { Landed } from "./chunkReading.ts"
 import { checkRoom, failWith, toolBroken } from "./stitchFailure.ts"
@@ -21,11 +21,9 @@ export const align = Effect.fnUntraced(function* (
   landed: Landed,
   final: string
 ): Effect.fn.Return<Landed, StitchError> {
-  const { output, video } = landed.chunk
-  const late = first.video.start - video.start
-  const tick = video.tick.numerator / video.tick.denominator
-  const isMatroska = tick === 0.001
-  if (sound?.from !== "assembled" || !isMatroska || Math.abs(late) < tick / 2) return landed
+  const { chunk } = landed
+  if (sound?.from !== "assembled" || !JoinPlan.isMovable(chunk) || !JoinPlan.isStray(first, chunk)) return landed
+  const late = first.video.start - chunk.video.start
   const { dir, name } = path.parse(landed.file)
   const file = path.join(dir, `${name}-aligned.mkv`)
   const run = yield* ffmpeg
@@ -41,7 +39,7 @@ export const align = Effect.fnUntraced(function* (
   yield* checkRoom(final, run)
   if (run.exitCode !== 0) {
     const reason = new ChunkInvalid({ expected: "a video that can be copied", found: Ffmpeg.describe(run) })
-    return yield* failWith(reason, output.chunkId)
+    return yield* failWith(reason, chunk.output.chunkId)
   }
   const bytes = yield* workFolder.writing(final, () => workFolder.sizeOf(file))
   return { ...landed, picture: { file, bytes } }

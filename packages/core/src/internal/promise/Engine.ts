@@ -247,12 +247,11 @@ const lackOf = (
     : undefined
 }
 
-/** The services of one run, and their options. */
+/** The services of one run, and their options, which were looked at before. */
 const runOptions = Effect.fnUntraced(function* (
   jobId: string,
   options: JobExecutionOptions
 ): Effect.fn.Return<JobManager.RunOptions, Core.JobError, JobManager.JobManager | Scope.Scope> {
-  yield* checked(jobId, options, runRules)
   const { mergeAdapter, stitcher, storage, workerAdapter } = options
   const last =
     stitcher !== undefined && options.outputFile === undefined
